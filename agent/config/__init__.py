@@ -1,0 +1,1 @@
+"""What did the operator say? The typed configuration, its loading, its reload, its schema."""

@@ -1,0 +1,230 @@
+"""The whole configuration, and the rules that hold between its parts."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Iterator
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from agent.config.destinations import Destination
+from agent.config.fields import Address, Duration, File, Strict, Text
+from agent.config.identities import Identity
+from agent.config.issuers import Issuer
+from agent.config.listeners import Agent, Audit, Envoy, Listeners, Workload
+from agent.config.routes import InboundRules, Route
+
+
+class InternalTokens(Strict):
+    """How this workload mints internal tokens (DESIGN.md §7)."""
+
+    issuer: Text
+    trust_domain: Text
+    keys: File = Field(description="A folder of PEM private keys (P-256), or one such file.")
+    lifetime: Annotated[Duration, Field(le=3600)] = 300
+    max_hops: Annotated[int, Field(ge=1, le=64)] = 8
+    publish: bool = Field(
+        default=False,
+        description="Open /.well-known/jwks.json as an anonymous route on the inbound listener.",
+    )
+    publish_delay: Duration = Field(
+        default=600, description="How long a new key is published before it signs."
+    )
+
+
+class Attache(Strict):
+    """attache.yaml."""
+
+    workload: Workload
+    listeners: Listeners
+    issuers: Annotated[tuple[Issuer, ...], Field(strict=False)] = ()
+    routes: Annotated[tuple[Route, ...], Field(strict=False)] = ()
+    inbound: InboundRules = InboundRules()
+    identities: Annotated[tuple[Identity, ...], Field(strict=False)] = ()
+    destinations: Annotated[tuple[Destination, ...], Field(strict=False)] = ()
+    internal_tokens: InternalTokens | None = None
+    agent: Agent = Agent()
+    envoy: Envoy = Envoy()
+    audit: Audit = Audit()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Attache:
+        problems = [problem for rule in RULES for problem in rule(self)]
+        if problems:
+            raise Inconsistent(problems)
+        return self
+
+
+class Inconsistent(ValueError):
+    """Parts of the configuration contradict each other; `problems` are (path, sentence)."""
+
+    def __init__(self, problems: list[tuple[tuple[str | int, ...], str]]) -> None:
+        super().__init__("; ".join(text for _, text in problems))
+        self.problems = problems
+
+
+Problem = tuple[tuple[str | int, ...], str]
+
+
+def names_are_unique(config: Attache) -> Iterator[Problem]:
+    """A name must mean one thing."""
+    groups: dict[str, Iterable[str]] = {
+        "issuers": (item.name for item in config.issuers),
+        "identities": (item.name for item in config.identities),
+        "destinations": (item.name for item in config.destinations),
+    }
+    for group, names in groups.items():
+        seen: set[str] = set()
+        for index, name in enumerate(names):
+            if name in seen:
+                yield (group, index, "name"), f"'{name}' is used twice; rename one"
+            seen.add(name)
+
+
+def hosts_are_unique(config: Attache) -> Iterator[Problem]:
+    """A host must lead to one destination."""
+    owners: dict[Address, str] = {}
+    for index, destination in enumerate(config.destinations):
+        for position, host in enumerate(destination.hosts):
+            address = Address.parse(host, default_port=80)
+            owner = owners.setdefault(address, destination.name)
+            if owner != destination.name:
+                yield (
+                    ("destinations", index, "hosts", position),
+                    f"'{host}' leads to '{owner}' already; a host has one destination",
+                )
+
+
+def issuers_are_unique(config: Attache) -> Iterator[Problem]:
+    """One `iss` belongs to one entry: which rules apply must not depend on the order."""
+    owners: dict[str, str] = {}
+    for index, issuer in enumerate(config.issuers):
+        if issuer.oidc:
+            claimed: tuple[str, ...] = (issuer.oidc.issuer,)
+        elif issuer.internal:
+            claimed = issuer.internal.issuers
+        elif issuer.entra:
+            base = issuer.entra.authority.rstrip("/")
+            claimed = tuple(f"{base}/{tenant}" for tenant in issuer.entra.tenants or ("any",))
+        else:
+            claimed = ()
+        for value in claimed:
+            if value in owners:
+                yield (
+                    ("issuers", index),
+                    f"'{value}' is trusted by '{owners[value]}' already; merge the two entries",
+                )
+            owners[value] = issuer.name
+
+
+def listeners_exist(config: Attache) -> Iterator[Problem]:
+    """An agent without a listener decides nothing; ports and addresses must not collide."""
+    inbound, outbound = config.listeners.inbound, config.listeners.outbound
+    if inbound is None and outbound is None:
+        yield ("listeners",), "neither inbound nor outbound is configured; write at least one"
+    if config.routes and inbound is None:
+        yield ("routes",), "routes need listeners.inbound"
+    if config.destinations and outbound is None:
+        yield ("destinations",), "destinations need listeners.outbound"
+    taken: dict[int, str] = {}
+    ports = {
+        "listeners.inbound.port": inbound.port if inbound else None,
+        "listeners.outbound.port": outbound.port if outbound else None,
+        "agent.admin": config.agent.admin.port,
+        "envoy.admin": config.envoy.admin.port,
+        "listeners.inbound.application": (
+            inbound.application.port if inbound and inbound.application.loopback else None
+        ),
+    }
+    for name, port in ports.items():
+        if port is None:
+            continue
+        if port in taken:
+            yield tuple(name.split(".")), f"port {port} is taken by {taken[port]}; choose another"
+        taken[port] = name
+    for path, address in (
+        (("agent", "admin"), config.agent.admin),
+        (("envoy", "admin"), config.envoy.admin),
+    ):
+        if not address.loopback:  # SECURITY.md 24
+            yield path, f"{address} can be reached from outside the pod; use 127.0.0.1"
+
+
+def routes_can_be_met(config: Attache) -> Iterator[Problem]:
+    """A route that asks for a token needs an issuer that could have made it."""
+    if config.issuers:
+        return
+    for index, route in enumerate(config.routes):
+        if not route.anonymous:
+            yield ("routes", index), "this route needs a token but no issuer is configured"
+
+
+def references_resolve(config: Attache) -> Iterator[Problem]:
+    """Identities, internal tokens and issuers that a credential names must exist and fit."""
+    identities = {item.name: item for item in config.identities}
+    if config.inbound.forward == "internal" and config.internal_tokens is None:
+        yield ("inbound", "forward"), "forward: internal needs internalTokens"
+    for index, destination in enumerate(config.destinations):
+        choice = destination.credential
+        path = ("destinations", index, "credential", choice.kind)
+        named = choice.obo or choice.client_credentials
+        if named and named.identity not in identities:
+            known = ", ".join(sorted(identities)) or "none is configured"
+            yield (*path, "identity"), f"identity '{named.identity}' does not exist ({known})"
+            continue
+        if choice.internal and config.internal_tokens is None:
+            yield path, "an internal credential needs internalTokens"
+        if choice.obo:
+            if identities[choice.obo.identity].entra is None:
+                yield (*path, "identity"), "On-Behalf-Of needs an entra identity"
+            if not any(issuer.entra for issuer in config.issuers):
+                b2c = any(issuer.b2c for issuer in config.issuers)
+                yield (
+                    path,
+                    (
+                        "B2C has no On-Behalf-Of; use internal or clientCredentials instead"
+                        if b2c
+                        else "On-Behalf-Of needs an entra issuer whose users it acts for"
+                    ),
+                )
+
+
+def tokens_travel_safely(config: Attache) -> Iterator[Problem]:
+    """SECURITY.md 26: no token in plain text to a host outside the cluster, unless said."""
+    for index, destination in enumerate(config.destinations):
+        if destination.credential.none or destination.tls or destination.plaintext:
+            continue
+        host = destination.upstream.host
+        if not in_cluster(host, config.workload.namespace):
+            yield (
+                ("destinations", index),
+                f"a token would travel in plain text to '{host}'; write tls: {{}}, or "
+                "plaintext: true where the network itself protects it",
+            )
+
+
+def in_cluster(host: str, namespace: str) -> bool:
+    """Whether *host* is a name or address that only this cluster or machine resolves."""
+    try:
+        address = ipaddress.ip_address(host)
+        return address.is_private or address.is_loopback
+    except ValueError:
+        pass
+    labels = host.rstrip(".").split(".")
+    return (
+        len(labels) == 1
+        or labels[-1] in {"svc", "local", "internal", "localhost"}
+        or (len(labels) == 2 and bool(namespace) and labels[1] == namespace)
+    )
+
+
+RULES = (
+    names_are_unique,
+    hosts_are_unique,
+    issuers_are_unique,
+    listeners_exist,
+    routes_can_be_met,
+    references_resolve,
+    tokens_travel_safely,
+)

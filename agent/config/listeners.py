@@ -1,0 +1,99 @@
+"""Where Envoy listens, and where the agent itself does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from agent.config.fields import Address, Duration, File, Port, Strict, Text
+
+
+class Inbound(Strict):
+    """What callers reach instead of the application."""
+
+    address: Text = "0.0.0.0"  # noqa: S104 - the pod's callers come from outside
+    port: Port = 15006
+    application: Address = Field(description="Where the application listens, on loopback.")
+    edge: bool = Field(
+        default=False,
+        description="Callers are strangers: their request ids, trace contexts and baggage are "
+        "replaced, and internal tokens are refused.",
+    )
+
+
+class Outbound(Strict):
+    """What the application reaches instead of its destinations."""
+
+    address: Text = "127.0.0.1"
+    port: Port = 15001
+    mode: Literal["proxy", "redirect"] = Field(
+        default="proxy",
+        description="proxy: the application uses HTTP_PROXY; redirect: its packets are redirected.",
+    )
+    unmatched: Literal["deny", "passthrough"] = Field(
+        default="deny", description="What happens to a host that no destination names."
+    )
+
+
+class Listeners(Strict):
+    """One of the two, or both."""
+
+    inbound: Inbound | None = None
+    outbound: Outbound | None = None
+
+
+_SUN_PATH = 107  # sockaddr_un holds 108 bytes, the last one zero (unix(7))
+
+
+class Agent(Strict):
+    """The agent's own sockets and bounds."""
+
+    socket: File = Path("/run/attache/agent.sock")
+    admin: Address = Address("127.0.0.1", 15020)
+    threads: Annotated[int, Field(ge=4, le=256)] = Field(
+        default=32, description="Checks in flight at once; misses may hold all but four."
+    )
+    clock_skew: Annotated[Duration, Field(le=300)] = Field(
+        default=60, description="Tolerance for exp, nbf and iat; 300 s at most."
+    )
+    max_contexts: Annotated[int, Field(ge=100, le=1_000_000)] = Field(
+        default=32_768, description="Inbound requests remembered for their outbound calls."
+    )
+    max_tokens: Annotated[int, Field(ge=100, le=1_000_000)] = Field(
+        default=10_000, description="Verified and obtained tokens kept, each."
+    )
+
+    @field_validator("socket")
+    @classmethod
+    def _fits(cls, value: Path) -> Path:
+        if len(str(value).encode()) > _SUN_PATH:
+            raise ValueError(f"a Unix socket's path has at most {_SUN_PATH} bytes; shorten it")
+        if not value.is_absolute():
+            raise ValueError("the socket's path must be absolute; Envoy opens it too")
+        return value
+
+
+class Envoy(Strict):
+    """The Envoy beside the agent."""
+
+    admin: Address = Address("127.0.0.1", 15000)
+
+
+class Audit(Strict):
+    """Where audit records go, one JSON line each."""
+
+    file: Text = Field(default="stdout", description="stdout, stderr or a file's path.")
+
+
+class Workload(Strict):
+    """Who we are in audit records and `act` claims: `namespace/name`, or the name alone."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
+    namespace: Annotated[str, Field(pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]{0,62})?$")] = ""
+
+    @property
+    def id(self) -> str:
+        """The one string by which others know this workload."""
+        return f"{self.namespace}/{self.name}" if self.namespace else self.name

@@ -1,0 +1,1 @@
+"""For whom is this outbound call? The correlation handle, its bounded store, the resolution."""

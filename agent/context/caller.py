@@ -1,0 +1,23 @@
+"""What is remembered of an allowed inbound request, for the calls that it causes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agent.identity.principal import Verified
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """One allowed inbound request: who came (None on an anonymous route), and under which ids.
+
+    `txn` is the transaction id, unchanged along the chain of calls; `trace_id` is 32 hex digits;
+    `expires_at` is in UTC seconds, never beyond the token's own expiry.
+    """
+
+    verified: Verified | None
+    handle: str
+    txn: str
+    request_id: str
+    trace_id: str
+    expires_at: float

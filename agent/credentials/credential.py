@@ -1,0 +1,48 @@
+"""What every kind of credential answers: headers to send, or why there are none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from agent.context.caller import Caller
+from agent.errors import Denial
+from agent.identity.principal import Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When a request is decided: `now` in UTC seconds, `deadline` in seconds that remain."""
+
+    now: float
+    deadline: float
+
+
+@dataclass(frozen=True, slots=True)
+class Injection:
+    """The headers that carry a credential, and as whom it speaks (None: as nobody).
+
+    `headers` is never logged. `expires_at` is in UTC seconds.
+    """
+
+    headers: tuple[tuple[str, str], ...]
+    acts_as: Kind | None
+    expires_at: float = 0.0
+
+    def __repr__(self) -> str:
+        names = ", ".join(name for name, _ in self.headers)
+        return f"Injection({names}; as {self.acts_as})"
+
+
+class Credential(Protocol):
+    """One destination's credential, made once per configuration and asked for each call.
+
+    `kind` is the configuration's word for it (`obo`, `internal`, …) and goes to the audit record.
+    `obtain` may block for at most `moment.deadline` seconds when nothing is cached. `caller` is
+    None where the call has no inbound request behind it.
+    """
+
+    @property
+    def kind(self) -> str: ...
+
+    def obtain(self, caller: Caller | None, moment: Moment) -> Injection | Denial: ...

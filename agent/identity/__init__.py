@@ -1,0 +1,1 @@
+"""Who is calling? Strict tokens, issuers, keys, and the `Principal` that comes of them."""

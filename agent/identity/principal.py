@@ -1,0 +1,74 @@
+"""Who is calling, once proven: `Principal` and the `Verified` token that it came from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, NewType
+
+RawToken = NewType("RawToken", str)
+"""A compact JWS as it came in, not yet checked by anyone."""
+
+
+class Kind(StrEnum):
+    """Whether a person stands behind the token, or a program acting as itself."""
+
+    USER = "user"
+    APP = "app"
+
+
+class IssuerKind(StrEnum):
+    """Which rules made this principal; credentials ask (OBO takes only Entra users)."""
+
+    ENTRA = "entra"
+    B2C = "b2c"
+    OIDC = "oidc"
+    INTERNAL = "internal"
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """A caller whose token was verified. Times are UTC seconds since the epoch.
+
+    `(realm, subject)` identifies the caller for good: `subject` is the Entra object id, or `sub`
+    elsewhere; `tenant` is the token's tenant or empty; the realm is the tenant or else the issuer.
+    `actors` is the chain of workloads that passed the request on, latest first (RFC 8693 §4.1).
+    `client` is the application that obtained the token. `txn` and `hops` come from internal tokens.
+    """
+
+    kind: Kind
+    subject: str
+    tenant: str
+    issuer: str
+    issuer_name: str
+    issuer_kind: IssuerKind
+    client: str
+    scopes: frozenset[str]
+    roles: frozenset[str]
+    expires_at: float
+    claims: Mapping[str, Any]
+    actors: tuple[str, ...] = ()
+    txn: str = ""
+    hops: int = 0
+    auth_contexts: frozenset[str] = frozenset()
+
+    @property
+    def realm(self) -> str:
+        """Where `subject` is unique: the tenant, or the issuer where there is none."""
+        return self.tenant or self.issuer
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """Proof that a token's signature, issuer, audience and form were checked.
+
+    Only `agent.identity.verifier` makes one. Its time window still has to be asked on every use.
+    `token_hash` is the SHA-256 of the compact token.
+    """
+
+    token: RawToken
+    token_hash: bytes
+    principal: Principal
+    key_id: str
+    not_before: float

@@ -1,0 +1,1 @@
+"""What a person runs to see the agent at work: never imported by `agent/`."""
