@@ -19,11 +19,15 @@ from agent.config.routes import InboundRules, Route
 class InternalTokens(Strict):
     """How this workload mints internal tokens (DESIGN.md §7)."""
 
-    issuer: Text
-    trust_domain: Text
+    issuer: Text = Field(description="Our value of iss.")
+    trust_domain: Text = Field(description="The name of the trust domain.")
     keys: File = Field(description="A folder of PEM private keys (P-256), or one such file.")
-    lifetime: Annotated[Duration, Field(le=3600)] = 300
-    max_hops: Annotated[int, Field(ge=1, le=64)] = 8
+    lifetime: Annotated[Duration, Field(le=3600)] = Field(
+        default=300, description="How long a token is valid; at most an hour."
+    )
+    max_hops: Annotated[int, Field(ge=1, le=64)] = Field(
+        default=8, description="How many workloads may pass a request on."
+    )
     publish: bool = Field(
         default=False,
         description="Open /.well-known/jwks.json as an anonymous route on the inbound listener.",
@@ -38,11 +42,19 @@ class Attache(Strict):
 
     workload: Workload
     listeners: Listeners
-    issuers: Annotated[tuple[Issuer, ...], Field(strict=False)] = ()
-    routes: Annotated[tuple[Route, ...], Field(strict=False)] = ()
+    issuers: Annotated[tuple[Issuer, ...], Field(strict=False)] = Field(
+        default=(), description="Whose tokens are accepted."
+    )
+    routes: Annotated[tuple[Route, ...], Field(strict=False)] = Field(
+        default=(), description="Which requests pass; the first match wins, no match is denied."
+    )
     inbound: InboundRules = InboundRules()
-    identities: Annotated[tuple[Identity, ...], Field(strict=False)] = ()
-    destinations: Annotated[tuple[Destination, ...], Field(strict=False)] = ()
+    identities: Annotated[tuple[Identity, ...], Field(strict=False)] = Field(
+        default=(), description="What we are at authorization servers."
+    )
+    destinations: Annotated[tuple[Destination, ...], Field(strict=False)] = Field(
+        default=(), description="What the application may call."
+    )
     internal_tokens: InternalTokens | None = None
     agent: Agent = Agent()
     envoy: Envoy = Envoy()
@@ -57,7 +69,7 @@ class Attache(Strict):
 
 
 class Inconsistent(ValueError):
-    """Parts of the configuration contradict each other; `problems` are (path, sentence)."""
+    """Parts of the configuration contradict each other; `problems` are (path, "reason; remedy")."""
 
     def __init__(self, problems: list[tuple[tuple[str | int, ...], str]]) -> None:
         super().__init__("; ".join(text for _, text in problems))
@@ -92,7 +104,7 @@ def hosts_are_unique(config: Attache) -> Iterator[Problem]:
             if owner != destination.name:
                 yield (
                     ("destinations", index, "hosts", position),
-                    f"'{host}' leads to '{owner}' already; a host has one destination",
+                    f"'{host}' leads to '{owner}' already; remove it from one of the two",
                 )
 
 
@@ -100,16 +112,7 @@ def issuers_are_unique(config: Attache) -> Iterator[Problem]:
     """One `iss` belongs to one entry: which rules apply must not depend on the order."""
     owners: dict[str, str] = {}
     for index, issuer in enumerate(config.issuers):
-        if issuer.oidc:
-            claimed: tuple[str, ...] = (issuer.oidc.issuer,)
-        elif issuer.internal:
-            claimed = issuer.internal.issuers
-        elif issuer.entra:
-            base = issuer.entra.authority.rstrip("/")
-            claimed = tuple(f"{base}/{tenant}" for tenant in issuer.entra.tenants or ("any",))
-        else:
-            claimed = ()
-        for value in claimed:
+        for value in dict.fromkeys(_claimed(issuer)):
             if value in owners:
                 yield (
                     ("issuers", index),
@@ -118,15 +121,49 @@ def issuers_are_unique(config: Attache) -> Iterator[Problem]:
             owners[value] = issuer.name
 
 
+def _claimed(issuer: Issuer) -> tuple[str, ...]:
+    """Whose tokens an entry takes; for Entra and B2C a name of the tenant, not its `iss`."""
+    if issuer.oidc:
+        return (issuer.oidc.issuer,)
+    if issuer.internal:
+        return issuer.internal.issuers
+    if issuer.b2c:
+        return (f"{issuer.b2c.authority.rstrip('/')}/{issuer.b2c.tenant}",)
+    if issuer.entra:
+        base = issuer.entra.authority.rstrip("/")
+        return tuple(f"{base}/{tenant}" for tenant in issuer.entra.tenants or ("*",))
+    return ()
+
+
+def any_tenant_stands_alone(config: Attache) -> Iterator[Problem]:
+    """Any tenant is also each tenant that another entry lists."""
+    owners = {
+        issuer.entra.authority.rstrip("/"): issuer.name
+        for issuer in config.issuers
+        if issuer.entra and issuer.entra.allow_any_tenant
+    }
+    for index, issuer in enumerate(config.issuers):
+        if issuer.entra is None or issuer.entra.allow_any_tenant:
+            continue
+        if owner := owners.get(issuer.entra.authority.rstrip("/")):
+            yield (
+                ("issuers", index),
+                f"its tenants are accepted by '{owner}' already, which takes any; remove one",
+            )
+
+
 def listeners_exist(config: Attache) -> Iterator[Problem]:
     """An agent without a listener decides nothing; ports and addresses must not collide."""
     inbound, outbound = config.listeners.inbound, config.listeners.outbound
     if inbound is None and outbound is None:
-        yield ("listeners",), "neither inbound nor outbound is configured; write at least one"
+        yield (
+            ("listeners",),
+            "neither inbound nor outbound is configured; write one or both",
+        )
     if config.routes and inbound is None:
-        yield ("routes",), "routes need listeners.inbound"
+        yield ("routes",), "routes need listeners.inbound; write it, or remove the routes"
     if config.destinations and outbound is None:
-        yield ("destinations",), "destinations need listeners.outbound"
+        yield ("destinations",), "destinations need listeners.outbound; write it, or remove them"
     taken: dict[int, str] = {}
     ports = {
         "listeners.inbound.port": inbound.port if inbound else None,
@@ -157,27 +194,34 @@ def routes_can_be_met(config: Attache) -> Iterator[Problem]:
         return
     for index, route in enumerate(config.routes):
         if not route.anonymous:
-            yield ("routes", index), "this route needs a token but no issuer is configured"
+            yield (
+                ("routes", index),
+                (
+                    "this route needs a token but no issuer is configured; add one to "
+                    "issuers, or write anonymous: true"
+                ),
+            )
 
 
 def references_resolve(config: Attache) -> Iterator[Problem]:
     """Identities, internal tokens and issuers that a credential names must exist and fit."""
     identities = {item.name: item for item in config.identities}
     if config.inbound.forward == "internal" and config.internal_tokens is None:
-        yield ("inbound", "forward"), "forward: internal needs internalTokens"
+        yield ("inbound", "forward"), "internal needs internalTokens; configure it, or use original"
     for index, destination in enumerate(config.destinations):
         choice = destination.credential
         path = ("destinations", index, "credential", choice.kind)
         named = choice.obo or choice.client_credentials
         if named and named.identity not in identities:
-            known = ", ".join(sorted(identities)) or "none is configured"
-            yield (*path, "identity"), f"identity '{named.identity}' does not exist ({known})"
+            known = ", ".join(sorted(identities))
+            remedy = f"write one of {known}, or add it" if known else "add it to identities"
+            yield (*path, "identity"), f"identity '{named.identity}' does not exist; {remedy}"
             continue
         if choice.internal and config.internal_tokens is None:
-            yield path, "an internal credential needs internalTokens"
+            yield path, "an internal credential needs internalTokens; configure it"
         if choice.obo:
             if identities[choice.obo.identity].entra is None:
-                yield (*path, "identity"), "On-Behalf-Of needs an entra identity"
+                yield (*path, "identity"), "On-Behalf-Of needs an entra identity; name one that is"
             if not any(issuer.entra for issuer in config.issuers):
                 b2c = any(issuer.b2c for issuer in config.issuers)
                 yield (
@@ -185,7 +229,7 @@ def references_resolve(config: Attache) -> Iterator[Problem]:
                     (
                         "B2C has no On-Behalf-Of; use internal or clientCredentials instead"
                         if b2c
-                        else "On-Behalf-Of needs an entra issuer whose users it acts for"
+                        else "On-Behalf-Of needs an entra issuer whose users it acts for; add it"
                     ),
                 )
 
@@ -223,6 +267,7 @@ RULES = (
     names_are_unique,
     hosts_are_unique,
     issuers_are_unique,
+    any_tenant_stands_alone,
     listeners_exist,
     routes_can_be_met,
     references_resolve,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic.alias_generators import to_camel
 
 from agent.config.fields import Address, Duration, File, Name, OneKey, Strict, Text, one_of
@@ -28,29 +28,35 @@ class Forward(Strict):
 class InternalCredential(Strict):
     """A token minted here (DESIGN.md §7)."""
 
-    audience: Text
-    scopes: Texts = ()
+    audience: Text = Field(description="The destination's name in aud.")
+    scopes: Texts = Field(default=(), description="The minimum that the call needs.")
     claims: Texts = Field(
         default=(), description="Claims of the caller to pass on, such as name or roles."
     )
-    subject: Subject = "user"
+    subject: Subject = Field(default="user", description="For whom the call is made.")
 
 
 class OnBehalfOf(Strict):
     """An Entra On-Behalf-Of token in the caller's own tenant."""
 
     identity: Name
-    scopes: Annotated[tuple[Text, ...], Field(min_length=1, strict=False)]
-    subject: Literal["user"] = "user"
+    scopes: Annotated[tuple[Text, ...], Field(min_length=1, strict=False)] = Field(
+        description="What is asked for, such as api://name/.default."
+    )
+    subject: Literal["user"] = Field(default="user", description="On-Behalf-Of is for users only.")
 
 
 class ClientCredentials(Strict):
     """A token of the application itself."""
 
     identity: Name
-    scopes: Texts = ()
-    audience: Text | None = None
-    subject: Literal["app"] = "app"
+    scopes: Texts = Field(default=(), description="What is asked for, such as api://name/.default.")
+    audience: Text | None = Field(
+        default=None, description="The audience parameter, for servers that want one."
+    )
+    subject: Literal["app"] = Field(
+        default="app", description="These tokens are the application's own."
+    )
 
 
 KINDS = ("none", "forward", "internal", "obo", "client_credentials")
@@ -75,11 +81,19 @@ class CredentialChoice(Strict):
         for kind in NOT_YET:
             if kind in value:
                 raise ValueError(f"{kind} is not part of this version; see the README's table")
-        if "subject" in value:
-            kinds = [key for key in value if key != "subject"]
-            if len(kinds) == 1 and "subject" not in (value[kinds[0]] or {}):
-                inner = value[kinds[0]] or {}
-                return {kinds[0]: {**inner, "subject": value["subject"]}}
+        kinds = {
+            # A kind that is written with nothing after it was meant: `forward:` is `forward: {}`.
+            key: {} if inner is None else inner
+            for key, inner in value.items()
+            if key != "subject"
+        }
+        if "subject" not in value:
+            return kinds
+        for kind, inner in kinds.items():
+            if len(kinds) == 1 and isinstance(inner, dict):
+                if "subject" in inner:
+                    raise ValueError("subject is said twice; write it inside the kind only")
+                return {kind: {**inner, "subject": value["subject"]}}
         return value
 
     @model_validator(mode="after")
@@ -92,20 +106,42 @@ class CredentialChoice(Strict):
         """The configuration's word for the kind, as it stands in the file."""
         return to_camel(one_of(self, *KINDS))
 
+    @property
+    def subject(self) -> Subject | None:
+        """For whom the credential is obtained; None where it speaks for nobody."""
+        subject: Subject | None = getattr(getattr(self, one_of(self, *KINDS)), "subject", None)
+        return subject
+
 
 class Tls(Strict):
     """TLS to the destination; the server's name is the host of `address` unless `sni` says."""
 
     ca_file: File | None = None
-    sni: Text | None = None
+    sni: Text | None = Field(
+        default=None, description="The server's name, where it is not the host of address."
+    )
     certificate_file: File | None = None
     key_file: File | None = None
 
     @model_validator(mode="after")
     def _pair(self) -> Tls:
         if (self.certificate_file is None) != (self.key_file is None):
-            raise ValueError("certificateFile and keyFile go together")
+            raise ValueError("certificateFile and keyFile go together; write both or none")
         return self
+
+
+def _host(value: str) -> str:
+    Address.parse(value, default_port=80)
+    return value.lower()
+
+
+def _upstream(value: str) -> str:
+    Address.parse(value, default_port=80)  # 443 with tls; the form is the same
+    return value
+
+
+Host = Annotated[str, AfterValidator(_host)]
+Upstream = Annotated[Text, AfterValidator(_upstream)]
 
 
 def _empty(value: object) -> object:
@@ -117,8 +153,12 @@ class Destination(Strict):
     """One place that the application may call."""
 
     name: Name
-    hosts: Annotated[tuple[str, ...], Field(min_length=1, strict=False)]
-    address: Text | None = None
+    hosts: Annotated[tuple[Host, ...], Field(min_length=1, strict=False)] = Field(
+        description="What the application calls; the port only where it is not 80."
+    )
+    address: Upstream | None = Field(
+        default=None, description="Where it really goes; the first of hosts if not written."
+    )
     tls: Annotated[Tls | None, BeforeValidator(_empty)] = None
     plaintext: bool = Field(
         default=False,
@@ -126,19 +166,6 @@ class Destination(Strict):
     )
     credential: Annotated[CredentialChoice, OneKey] = CredentialChoice.model_validate({"none": {}})
     timeout: Duration = 15.0
-
-    @field_validator("hosts")
-    @classmethod
-    def _hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for host in value:
-            Address.parse(host, default_port=80)
-        return tuple(host.lower() for host in value)
-
-    @model_validator(mode="after")
-    def _address(self) -> Destination:
-        if self.address is not None:
-            Address.parse(self.address, default_port=443 if self.tls else 80)
-        return self
 
     @property
     def upstream(self) -> Address:

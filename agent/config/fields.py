@@ -1,8 +1,12 @@
-"""The words of which the configuration is made: addresses, URLs, durations, names, files."""
+"""The words of which the configuration is made: addresses, URLs, durations, names, files.
+
+Every `ValueError` of the model reads "reason; remedy", and repeats no value that may hold a secret.
+"""
 
 from __future__ import annotations
 
 import ipaddress
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +17,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchem
 from pydantic.alias_generators import to_camel
 from pydantic_core import CoreSchema, core_schema
 
-_DURATION = re.compile(r"(\d+)(ms|s|m|h|d)?", re.ASCII)
+_DURATION = re.compile(r"(\d{1,12})(ms|s|m|h|d)?", re.ASCII)
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, None: 1.0}
+_MAX_SECONDS = 366 * 86400.0
+_NO_URL = re.compile(r"[\x00-\x20\x7f]")  # urlsplit drops some of them silently
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", re.ASCII)
 
 
@@ -44,15 +50,19 @@ class Address:
     @classmethod
     def parse(cls, text: str, default_port: int | None = None) -> Address:
         """Read `host:port`; raise `ValueError` with a sentence that says what is wrong."""
-        parts = urlsplit(f"//{text}")
+        if "@" in text:
+            raise ValueError("an address holds no user information; write host:port")
+        if _NO_URL.search(text) or set(text) & set("/?#\\"):
+            raise ValueError(f"'{text}' is not an address; write host:port")
         try:
+            parts = urlsplit(f"//{text}")
             host, port = parts.hostname, parts.port
         except ValueError:
-            raise ValueError(f"'{text}' has no valid port; write host:port") from None
-        if not host or parts.path or parts.query or parts.fragment or parts.username is not None:
-            raise ValueError(f"'{text}' is not an address; write host:port")
+            raise ValueError(f"'{text}' is not an address; write host:port") from None
+        if not host:
+            raise ValueError(f"'{text}' has no host; write host:port")
         if ":" not in host and not _HOST.fullmatch(host):
-            raise ValueError(f"'{host}' is not a host name")
+            raise ValueError(f"'{host}' is not a host name; write letters, digits, dots and -")
         port = default_port if port is None else port
         if port is None or not 1 <= port <= 65535:
             raise ValueError(f"'{text}' has no port; write host:port")
@@ -63,7 +73,10 @@ class Address:
         cls, source: type[Any], handler: GetCoreSchemaHandler
     ) -> CoreSchema:
         return core_schema.no_info_after_validator_function(
-            cls.parse, core_schema.str_schema(strict=True)
+            cls.parse,
+            core_schema.str_schema(strict=True),
+            serialization=core_schema.to_string_ser_schema(),
+            metadata={"pydantic_js_updates": {"description": "host:port or [v6]:port."}},
         )
 
 
@@ -80,25 +93,31 @@ def is_loopback(host: str) -> bool:
 def _duration(value: object) -> float:
     """Seconds from `5m`, `30s`, `250ms` or a plain number of seconds."""
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-        raise ValueError("a duration is written like 30s, 5m or 1h")  # noqa: TRY004 - pydantic's
-    if isinstance(value, (int, float)):
-        return float(value)
-    match = _DURATION.fullmatch(value)
-    if not match:
-        raise ValueError(f"'{value}' is not a duration; write it like 30s, 5m or 1h")
-    return int(match[1]) * _UNITS[match[2]]
+        raise ValueError("this is not a duration; write it like 30s, 5m or 1h")  # noqa: TRY004
+    if isinstance(value, str):
+        match = _DURATION.fullmatch(value)
+        if not match:
+            raise ValueError(f"'{value}' is not a duration; write it like 30s, 5m or 1h")
+        value = int(match[1]) * _UNITS[match[2]]
+    if not math.isfinite(value) or abs(value) > _MAX_SECONDS:
+        raise ValueError("this is longer than a year; write a duration like 30s, 5m or 1h")
+    return float(value)
 
 
 def _secure_url(value: object) -> str:
     """An absolute https URL without a trailing secret: no user, no fragment (SECURITY.md 32)."""
     if not isinstance(value, str):
-        raise ValueError("a URL is a string")  # noqa: TRY004 - pydantic turns it into a finding
-    parts = urlsplit(value)
-    if parts.scheme not in ("https", "http") or not parts.hostname:
+        raise ValueError("a URL is text; write https://host/path")  # noqa: TRY004 - pydantic's
+    try:
+        parts = urlsplit(value)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        raise ValueError("this is not a URL; write https://host/path") from None
+    if "@" in parts.netloc or parts.fragment:  # the value may hold a password: not repeated
+        raise ValueError("a URL here has no user information and no fragment; remove them")
+    if parts.scheme not in ("https", "http") or not host or _NO_URL.search(value):
         raise ValueError(f"'{value}' is not an absolute URL; write https://host/path")
-    if parts.username is not None or parts.fragment:
-        raise ValueError("a URL here has neither user information nor a fragment")
-    if parts.scheme == "http" and not is_loopback(parts.hostname):
+    if parts.scheme == "http" and not is_loopback(host):
         raise ValueError(
             f"'{value}' is plain http, which is accepted for loopback only; write https://"
         )
@@ -110,16 +129,43 @@ def _choice(value: object) -> object:
     return {value: {}} if isinstance(value, str) else value
 
 
+def _path(value: object) -> object:
+    """A file's path; key material in its place is refused without repeating it."""
+    if not isinstance(value, str):
+        return value
+    if "-----BEGIN" in value or "\n" in value:
+        raise ValueError(
+            "this is key material; secrets are only ever references to files, write the path"
+        )
+    if not value or "\x00" in value:
+        raise ValueError("this is not a path; write the path of a file")
+    return Path(value)
+
+
 Duration = Annotated[
     float,
     BeforeValidator(_duration, json_schema_input_type=str | int | float),
     Field(gt=0, description="Seconds, or a text like 30s, 5m, 1h."),
 ]
-Url = Annotated[str, BeforeValidator(_secure_url, json_schema_input_type=str)]
-Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$")]
+Url = Annotated[
+    str,
+    BeforeValidator(_secure_url, json_schema_input_type=str),
+    Field(description="An https URL; plain http for loopback only."),
+]
+Name = Annotated[
+    str,
+    Field(
+        pattern=r"^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$",
+        description="A name: lower-case letters, digits, '.', '_' and '-'.",
+    ),
+]
 Text = Annotated[str, Field(min_length=1, max_length=2048)]
 Port = Annotated[int, Field(ge=1, le=65535)]
-File = Annotated[Path, BeforeValidator(lambda v: Path(v) if isinstance(v, str) and v else v)]
+File = Annotated[
+    Path,
+    BeforeValidator(_path, json_schema_input_type=str),
+    Field(description="The path of a file; secrets are only ever written into files."),
+]
 OneKey = BeforeValidator(_choice)
 
 
@@ -130,5 +176,5 @@ def one_of(model: BaseModel, *names: str) -> str:
         fields = type(model).model_fields
         written = ", ".join(str(fields[name].alias) for name in names)
         got = ", ".join(str(fields[name].alias) for name in found) or "none"
-        raise ValueError(f"exactly one of {written} is needed, found {got}")
+        raise ValueError(f"exactly one of {written} is needed, found {got}; write one of them")
     return found[0]

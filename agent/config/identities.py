@@ -12,8 +12,8 @@ from agent.config.fields import File, Name, Strict, Text, Url, one_of
 class EntraIdentity(Strict):
     """An app registration in Entra ID; `tenant` is its home."""
 
-    tenant: Text
-    client_id: Text
+    tenant: Text = Field(description="The home directory: its GUID or a domain.")
+    client_id: Text = Field(description="The application (client) id.")
     authority: Url = "https://login.microsoftonline.com"
     ca_file: File | None = None
     secret_file: File | None = None
@@ -36,9 +36,12 @@ class OAuthIdentity(Strict):
     """A client of any OAuth 2 authorization server."""
 
     token_url: Url
-    client_id: Text
+    client_id: Text = Field(description="The client's id.")
     secret_file: File
-    auth_method: Literal["client_secret_basic", "client_secret_post"] = "client_secret_basic"
+    auth_method: Literal["client_secret_basic", "client_secret_post"] = Field(
+        default="client_secret_basic",
+        description="How the client proves itself (RFC 6749 section 2.3.1).",
+    )
     ca_file: File | None = None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from agent.config.fields import File, Name, Strict, Text, Url, one_of
 
@@ -26,25 +26,30 @@ def _tenant(value: object) -> object:
     raise ValueError(f"'{value}' is not a tenant id; write the directory's GUID")
 
 
+TenantId = Annotated[str, BeforeValidator(_tenant, json_schema_input_type=str)]
+
+
 class Entra(Strict):
     """Microsoft Entra ID: listed tenants, or any tenant where that is said."""
 
     authority: Url = "https://login.microsoftonline.com"
     ca_file: File | None = None
-    tenants: Annotated[tuple[str, ...], Field(strict=False)] = ()
-    allow_any_tenant: bool = False
-    audiences: Audiences
-    algorithms: Algorithms = ("RS256",)
-
-    @field_validator("tenants")
-    @classmethod
-    def _guids(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(str(_tenant(item)) for item in value)
+    tenants: Annotated[tuple[TenantId, ...], Field(strict=False)] = Field(
+        default=(), description="Whose users and apps are accepted: GUIDs of directories."
+    )
+    allow_any_tenant: bool = Field(
+        default=False,
+        description="Accept every directory there is; authorise by tenants or clients then.",
+    )
+    audiences: Audiences = Field(description="Accepted values of aud, matched exactly.")
+    algorithms: Algorithms = Field(
+        default=("RS256",), description="The signature algorithms that its keys may use."
+    )
 
     @model_validator(mode="after")
     def _tenants_are_said(self) -> Entra:
         if not self.tenants and not self.allow_any_tenant:
-            raise ValueError("list the tenants, or say allowAnyTenant: true")
+            raise ValueError("no tenant is allowed; list the tenants, or say allowAnyTenant: true")
         if self.tenants and self.allow_any_tenant:
             raise ValueError("tenants and allowAnyTenant contradict each other; remove one")
         return self
@@ -55,10 +60,16 @@ class B2C(Strict):
 
     authority: Url
     ca_file: File | None = None
-    tenant: Text
-    policies: Annotated[tuple[Text, ...], Field(min_length=1, strict=False)]
-    audiences: Audiences
-    algorithms: Algorithms = ("RS256",)
+    tenant: Text = Field(
+        description="The directory: its name or its GUID, as the authority's URLs write it."
+    )
+    policies: Annotated[tuple[Text, ...], Field(min_length=1, strict=False)] = Field(
+        description="The user flows whose tokens are accepted."
+    )
+    audiences: Audiences = Field(description="Accepted values of aud, matched exactly.")
+    algorithms: Algorithms = Field(
+        default=("RS256",), description="The signature algorithms that its keys may use."
+    )
 
 
 class Oidc(Strict):
@@ -66,8 +77,10 @@ class Oidc(Strict):
 
     issuer: Url
     ca_file: File | None = None
-    audiences: Audiences
-    algorithms: Algorithms = ("RS256", "ES256")
+    audiences: Audiences = Field(description="Accepted values of aud, matched exactly.")
+    algorithms: Algorithms = Field(
+        default=("RS256", "ES256"), description="The signature algorithms that its keys may use."
+    )
 
 
 class KeyDocument(Strict):
@@ -81,18 +94,22 @@ class KeyDocument(Strict):
     def _one(self) -> KeyDocument:
         one_of(self, "file", "url")
         if self.file and self.ca_file:
-            raise ValueError("caFile belongs to a url, not to a file")
+            raise ValueError("caFile belongs to a url, not to a file; remove it")
         return self
 
 
 class Internal(Strict):
     """Our own tokens: what the workloads of one trust domain mint (DESIGN.md §7)."""
 
-    trust_domain: Text
-    issuers: Annotated[tuple[Text, ...], Field(min_length=1, strict=False)]
-    audience: Text
+    trust_domain: Text = Field(description="The name of the trust domain.")
+    issuers: Annotated[tuple[Text, ...], Field(min_length=1, strict=False)] = Field(
+        description="Accepted values of iss, matched exactly."
+    )
+    audience: Text = Field(description="Our own name in aud.")
     jwks: KeyDocument
-    algorithms: Algorithms = ("ES256",)
+    algorithms: Algorithms = Field(
+        default=("ES256",), description="The signature algorithms that its keys may use."
+    )
 
 
 class Issuer(Strict):

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+import ipaddress
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
 from agent.config.fields import Address, Duration, File, Port, Strict, Text
+
+
+def _interface(value: str) -> str:
+    """Envoy binds to an IP address; it refuses a name there."""
+    try:
+        ipaddress.ip_address(value)
+    except ValueError:
+        raise ValueError(
+            f"'{value}' is not an IP address; write 0.0.0.0, 127.0.0.1 or another one"
+        ) from None
+    return value
+
+
+Interface = Annotated[str, AfterValidator(_interface)]
 
 
 class Inbound(Strict):
     """What callers reach instead of the application."""
 
-    address: Text = "0.0.0.0"  # noqa: S104 - the pod's callers come from outside
-    port: Port = 15006
+    address: Interface = Field(default="0.0.0.0", description="The IP address to bind to.")  # noqa: S104 - the pod's callers come from outside
+    port: Port = Field(default=15006, description="The port to bind to.")
     application: Address = Field(description="Where the application listens, on loopback.")
     edge: bool = Field(
         default=False,
@@ -26,8 +41,8 @@ class Inbound(Strict):
 class Outbound(Strict):
     """What the application reaches instead of its destinations."""
 
-    address: Text = "127.0.0.1"
-    port: Port = 15001
+    address: Interface = Field(default="127.0.0.1", description="The IP address to bind to.")
+    port: Port = Field(default=15001, description="The port to bind to.")
     mode: Literal["proxy", "redirect"] = Field(
         default="proxy",
         description="proxy: the application uses HTTP_PROXY; redirect: its packets are redirected.",
@@ -50,8 +65,13 @@ _SUN_PATH = 107  # sockaddr_un holds 108 bytes, the last one zero (unix(7))
 class Agent(Strict):
     """The agent's own sockets and bounds."""
 
-    socket: File = Path("/run/attache/agent.sock")
-    admin: Address = Address("127.0.0.1", 15020)
+    socket: File = Field(
+        default=Path("/run/attache/agent.sock"), description="Where Envoy finds the agent."
+    )
+    admin: Address = Field(
+        default=Address("127.0.0.1", 15020),
+        description="Where the agent's health, metrics and status are read; loopback.",
+    )
     threads: Annotated[int, Field(ge=4, le=256)] = Field(
         default=32, description="Checks in flight at once; misses may hold all but four."
     )
@@ -71,14 +91,17 @@ class Agent(Strict):
         if len(str(value).encode()) > _SUN_PATH:
             raise ValueError(f"a Unix socket's path has at most {_SUN_PATH} bytes; shorten it")
         if not value.is_absolute():
-            raise ValueError("the socket's path must be absolute; Envoy opens it too")
+            raise ValueError("the socket's path is relative; begin it with /, for Envoy too")
         return value
 
 
 class Envoy(Strict):
     """The Envoy beside the agent."""
 
-    admin: Address = Address("127.0.0.1", 15000)
+    admin: Address = Field(
+        default=Address("127.0.0.1", 15000),
+        description="Where Envoy's own admin interface listens; loopback.",
+    )
 
 
 class Audit(Strict):
@@ -90,8 +113,12 @@ class Audit(Strict):
 class Workload(Strict):
     """Who we are in audit records and `act` claims: `namespace/name`, or the name alone."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
-    namespace: Annotated[str, Field(pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]{0,62})?$")] = ""
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")] = Field(
+        description="Letters, digits, '.', '_' and '-'."
+    )
+    namespace: Annotated[str, Field(pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]{0,62})?$")] = Field(
+        default="", description="The Kubernetes namespace, or empty."
+    )
 
     @property
     def id(self) -> str:

@@ -12,7 +12,8 @@ class Caller:
     """One allowed inbound request: who came (None on an anonymous route), and under which ids.
 
     `txn` is the transaction id, unchanged along the chain of calls; `trace_id` is 32 hex digits;
-    `expires_at` is in UTC seconds, never beyond the token's own expiry.
+    `expires_at` is in UTC seconds, never beyond the token's own expiry. `given` is the SHA-256 of
+    the bearer token that the application saw, empty where it saw none.
     """
 
     verified: Verified | None
@@ -21,3 +22,4 @@ class Caller:
     request_id: str
     trace_id: str
     expires_at: float
+    given: bytes = b""

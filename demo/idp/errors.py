@@ -26,6 +26,10 @@ TABLE: Mapping[int, tuple[str, str]] = {
         "application, the account must be added to the directory.",
     ),
     50057: ("invalid_grant", "The user account is disabled."),
+    50058: (
+        "login_required",
+        "A silent sign-in request was sent but no user is signed in.",
+    ),
     50059: (
         "invalid_request",
         "No tenant-identifying information found in either the request or implied by any "
@@ -73,6 +77,7 @@ TABLE: Mapping[int, tuple[str, str]] = {
         "The provided request must include a 'scope' input parameter. The provided value for "
         "the input parameter 'scope' is not valid. The scope {scope} is not valid.",
     ),
+    70001: ("unsupported_response_type", "The response type '{kind}' is not supported."),
     90002: (
         "invalid_request",
         "Tenant '{tenant}' not found. Check to make sure you have the correct tenant ID and are "
@@ -177,6 +182,7 @@ TABLE: Mapping[int, tuple[str, str]] = {
         "The provided client secret keys for app '{client}' are expired. Visit the Azure portal "
         "to create new keys for your app.",
     ),
+    9002313: ("invalid_request", "Invalid request. Request is malformed or invalid. {reason}"),
     9002325: (
         "invalid_request",
         "Proof Key for Code Exchange is required for cross-origin authorization code redemption.",
@@ -211,9 +217,7 @@ class AadError:
         """The HTTP status: RFC 6749 §5.2 keeps 401 for a client that failed to authenticate."""
         return 401 if self.error == "invalid_client" else 400
 
-    def body(
-        self, now: float, trace_id: str, correlation_id: str, base_url: str
-    ) -> dict[str, Any]:
+    def body(self, now: float, trace_id: str, correlation_id: str, base_url: str) -> dict[str, Any]:
         """Return the JSON body. *now* is UTC seconds since the epoch."""
         stamp = moment(now)
         body: dict[str, Any] = {

@@ -1,0 +1,54 @@
+# `make help` lists what there is.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+KEEP   ?=
+
+.PHONY: help demo test lint format unit e2e bench lock clean
+
+help: ## what can be made
+	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
+
+# The environment, from the lock file alone: every package is pinned by its hash.
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Attaché needs Python 3.11 or later; say make PYTHON=/path/to/python3")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: $(READY) ## the main job, before your eyes; KEEP=1 leaves it running
+	$(BIN)/python -m demo $(if $(KEEP),--keep)
+
+test: lint unit e2e ## everything: lint, types, contracts, unit, vectors, end to end
+
+lint: $(READY) ## ruff, mypy --strict, import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+unit: $(READY) ## tests that start no Envoy
+	$(BIN)/pytest -q -n 2 -m 'not e2e'
+
+e2e: $(READY) ## tests with real Envoys and real processes
+	$(BIN)/pytest -q -m e2e
+
+bench: $(READY) ## CPU per request, side by side with Envoy's own jwt_authn and a no-op
+	$(BIN)/python -m bench
+
+format: $(READY) ## put the code into its one form
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+lock: ## pin every dependency anew (needs uv)
+	uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --extra demo --extra dev \
+	  --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --allow-unsafe --upgrade -o requirements.lock
+
+clean: ## remove what make made
+	rm -rf $(VENV) .cache build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

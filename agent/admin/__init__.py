@@ -1,0 +1,1 @@
+"""How is the agent? Health, metrics, keys and status, over HTTP on loopback."""

@@ -1,0 +1,264 @@
+"""The composition root: the one place that constructs things, starts threads and reads clocks."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from dataclasses import asdict
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from agent import __version__
+from agent.admin.server import AdminServer, AdminUnavailable
+from agent.config.attache import Attache
+from agent.config.loading import ConfigInvalid, load
+from agent.config.routes import Route
+from agent.config.watch import Watcher
+from agent.context.store import ContextStore
+from agent.credentials.assembly import Credentials
+from agent.envoy.ads import STREAMS, Ads
+from agent.envoy.server import check_handler, serve
+from agent.envoy.snapshot import Snapshot
+from agent.envoy.tls import system_bundle
+from agent.flow.headers import Badge
+from agent.flow.inbound import Inbound
+from agent.flow.outbound import Outbound, Target
+from agent.flow.problem import Challenger
+from agent.identity.fetch import Fetcher
+from agent.identity.trust import Trust
+from agent.judge import Judge, Pipelines
+from agent.policy.routes import Routes
+from agent.telemetry.audit import AuditLog
+from agent.telemetry.metrics import Metrics
+
+log = logging.getLogger("attache")
+
+NEW_ISSUERS = 5.0  # seconds that a reload waits for the keys of issuers that are new
+GRACE = 5.0  # seconds in which requests in flight may finish after SIGTERM
+SWEEP = 30.0  # seconds between two looks for expired contexts
+
+
+class CannotStart(RuntimeError):
+    """The agent cannot start; the text says why and what to do."""
+
+
+class App:
+    """One running agent."""
+
+    def __init__(self, path: Path, config: Attache) -> None:
+        self._path = path
+        self._config = config
+        self._started = time.time()
+        self._stopping = threading.Event()
+        self._last_reload_error = ""
+        self._metrics = Metrics(__version__)
+        self._audit = AuditLog(config.audit.file, on_drop=self._metrics.audit_dropped)
+        self._contexts = ContextStore(config.agent.max_contexts)
+        self._fetch = Fetcher()
+        self._trust = Trust.build(config, time.time, self._fetch)
+        self._credentials = Credentials.build(config, time.time)
+        self._judge = Judge(
+            self._pipelines(config, self._trust, self._credentials),
+            self._audit,
+            self._metrics,
+            time.time,
+            time.perf_counter,
+        )
+        self._ads = Ads(time.time)
+        self._ads.publish(Snapshot.of(config, system_bundle()))
+        self._admin = AdminServer(
+            config.agent.admin,
+            ready=self.missing,
+            status=self.status,
+            jwks=self._published_keys,
+            metrics=self._metrics,
+        )
+        self._watch = Watcher(path, config, self.reload, self._invalid, time.monotonic)
+
+    def start(self) -> None:
+        """Start serving; raise `CannotStart` when a port or a socket is not to be had."""
+        config = self._config
+        self._trust.start()
+        self._credentials.start()
+        try:
+            self._admin.start()
+            self._server, self._pool = serve(
+                config.agent.socket,
+                config.agent.threads,
+                [check_handler(self._judge.decide), self._ads.handler()],
+                STREAMS,
+            )
+        except (AdminUnavailable, OSError) as reason:
+            raise CannotStart(str(reason)) from None
+        self._watch.start()
+        threading.Thread(target=self._sweep, name="contexts", daemon=True).start()
+        log.info(
+            "attache %s decides for workload '%s' on %s, admin on http://%s",
+            __version__,
+            config.workload.id,
+            config.agent.socket,
+            config.agent.admin,
+        )
+
+    def stop(self) -> None:
+        """Let requests in flight finish, then end every thread."""
+        self._stopping.set()
+        self._watch.stop()
+        self._ads.close()
+        self._server.stop(GRACE).wait()
+        self._admin.stop()
+        self._credentials.stop()
+        self._trust.stop()
+        self._audit.close()
+        log.info("stopped")
+
+    def reload(self, config: Attache) -> None:
+        """Take over a new configuration without dropping a request; what needs a restart is said.
+
+        The agent knows a new destination before Envoy's routes can name it.
+        """
+        for name in ("agent", "audit", "envoy"):
+            if getattr(config, name) != getattr(self._config, name):
+                log.warning("the change of '%s' takes effect at the next restart", name)
+        trust = Trust.build(config, time.time, self._fetch, self._trust)
+        trust.start()
+        if not trust.wait_ready(NEW_ISSUERS):
+            log.warning("not ready after the reload: %s", "; ".join(trust.missing()))
+        credentials = Credentials.build(config, time.time, self._credentials)
+        credentials.start()
+        old_trust, old_credentials = self._trust, self._credentials
+        self._judge.pipelines = self._pipelines(config, trust, credentials)
+        self._trust, self._credentials, self._config = trust, credentials, config
+        self._ads.publish(Snapshot.of(config, system_bundle()))
+        old_trust.stop()
+        old_credentials.retire(credentials)
+        self._last_reload_error = ""
+        self._metrics.reloaded("ok")
+        log.info("the configuration in %s is in force", self._path)
+
+    def missing(self) -> list[str]:
+        """What keeps this agent from being ready, a sentence each; empty when it is."""
+        sentences = self._trust.missing() + self._credentials.missing()
+        if self._stopping.is_set():
+            sentences.append("the agent is stopping")
+        return sentences
+
+    def status(self) -> dict[str, Any]:
+        """What the agent knows of itself. No secret is in it."""
+        return {
+            "version": __version__,
+            "workload": self._config.workload.id,
+            "uptimeSeconds": round(time.time() - self._started),
+            "configuration": {
+                "file": str(self._path),
+                "error": self._last_reload_error or None,
+            },
+            "issuers": self._trust.status(),
+            "credentials": self._credentials.status(),
+            "xds": asdict(self._ads.status()),
+            "contexts": {"live": len(self._contexts), "evicted": self._contexts.evicted},
+        }
+
+    def _pipelines(self, config: Attache, trust: Trust, credentials: Credentials) -> Pipelines:
+        inbound = config.listeners.inbound
+        outbound = config.listeners.outbound
+        return Pipelines(
+            inbound=Inbound(
+                routes=Routes((*published(config), *config.routes)),
+                verify=trust.verify,
+                chain=credentials.chain,
+                badge=Badge(config.inbound.headers),
+                store=self._contexts,
+                random=os.urandom,
+                edge=inbound.edge,
+                forward=config.inbound.forward,
+                swap=credentials.swap,
+            )
+            if inbound
+            else None,
+            outbound=Outbound(
+                targets={
+                    destination.name: Target(
+                        destination.name,
+                        credentials.by_destination[destination.name],
+                        for_caller=destination.credential.subject in ("user", "either"),
+                    )
+                    for destination in config.destinations
+                },
+                store=self._contexts,
+                random=os.urandom,
+                passthrough=outbound.unmatched == "passthrough",
+                extra_identity=tuple(config.inbound.headers),
+            )
+            if outbound
+            else None,
+            challenger=challenger(config),
+        )
+
+    def _published_keys(self) -> dict[str, Any]:
+        return self._credentials.jwks()
+
+    def _invalid(self, invalid: ConfigInvalid) -> None:
+        self._last_reload_error = "; ".join(str(finding) for finding in invalid.findings)
+        self._metrics.reloaded("invalid")
+        log.error(
+            "the changed configuration is not valid, the one before stays in force: %s",
+            self._last_reload_error,
+        )
+
+    def _sweep(self) -> None:
+        while not self._stopping.wait(SWEEP):
+            self._contexts.drop_expired(time.time())
+
+
+def published(config: Attache) -> tuple[Route, ...]:
+    """The anonymous route to our own keys, where the configuration opens it."""
+    if config.internal_tokens is None or not config.internal_tokens.publish:
+        return ()
+    route = {"path": "/.well-known/jwks.json", "methods": ["GET"], "anonymous": True}
+    return (Route.model_validate(route),)
+
+
+def challenger(config: Attache) -> Challenger:
+    """Where clients answer a claims challenge: the common endpoint of the first Entra issuer."""
+    for issuer in config.issuers:
+        if issuer.entra:
+            client = next(
+                (identity.entra.client_id for identity in config.identities if identity.entra),
+                issuer.entra.audiences[0],
+            )
+            base = issuer.entra.authority.rstrip("/")
+            return Challenger(f"{base}/common/oauth2/v2.0/authorize", client)
+    return Challenger()
+
+
+def run_until_stopped(path: Path) -> None:
+    """Run an agent until SIGTERM or SIGINT; raise `ConfigInvalid` or `CannotStart`."""
+    # The default of 5 ms lets any busy thread stall the others (PERFORMANCE.md, measured)
+    sys.setswitchinterval(0.0005)
+    app = App(path, load(path))
+    stop = threading.Event()
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, on_signal)
+    app.start()
+    gc.freeze()  # what is here now stays; collections need not look at it again
+    stop.wait()
+    app.stop()
+
+
+def key_listing(config: Attache) -> list[tuple[str, str, str, str]]:
+    """Rows of `attache keys list`: key id, file, age, state."""
+    from agent.credentials.keyring import listing
+
+    assert config.internal_tokens is not None
+    return listing(config.internal_tokens, time.time())

@@ -1,0 +1,187 @@
+"""What can a person tell the agent to do? `attache --help`."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from agent.config.loading import ConfigInvalid, load, missing_files
+
+INVALID = 2
+
+app = typer.Typer(
+    name="attache",
+    help="An auth agent that stands beside a service as an Envoy sidecar.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+envoy = typer.Typer(no_args_is_help=True, help="Configuration for the Envoy beside the agent.")
+keys = typer.Typer(no_args_is_help=True, help="Signing keys of internal tokens.")
+app.add_typer(envoy, name="envoy")
+app.add_typer(keys, name="keys")
+
+ConfigOption = Annotated[Path, typer.Option("--config", help="attache.yaml", show_default=False)]
+FolderOption = Annotated[Path, typer.Option("--keys", help="internalTokens.keys")]
+
+
+def main() -> None:
+    """The console script."""
+    try:
+        app()
+    except ConfigInvalid as invalid:
+        for finding in invalid.findings:
+            print(finding, file=sys.stderr)  # noqa: T201 - this is what the person asked for
+        sys.exit(INVALID)
+
+
+@app.command()
+def run(
+    config: ConfigOption,
+    log_level: Annotated[str, typer.Option(help="debug, info, warning or error")] = "info",
+) -> None:
+    """Decide on requests until told to stop (SIGTERM)."""
+    from agent.app import CannotStart, run_until_stopped
+    from agent.telemetry import log
+
+    log.configure(log_level)
+    try:
+        run_until_stopped(config)
+    except CannotStart as reason:
+        _fail(str(reason))
+
+
+@app.command()
+def check(
+    config: Annotated[Path, typer.Argument(help="attache.yaml", show_default=False)],
+    files: Annotated[
+        bool, typer.Option(help="Also look for the files that the configuration names.")
+    ] = True,
+) -> None:
+    """Say whether a configuration is valid: exit code 0, or 2 with messages."""
+    parsed = load(config)
+    if files and (missing := missing_files(parsed, config)):
+        raise ConfigInvalid(missing)
+    for warning in warnings(parsed):
+        print(f"warning: {warning}", file=sys.stderr)  # noqa: T201
+    print(  # noqa: T201
+        f"{config}: valid: {len(parsed.issuers)} issuers, {len(parsed.routes)} routes, "
+        f"{len(parsed.destinations)} destinations"
+    )
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of attache.yaml."""
+    from agent.config.schema import schema as build
+
+    _print_json(build())
+
+
+@envoy.command()
+def bootstrap(config: ConfigOption) -> None:
+    """Print the small bootstrap: the agent serves the rest over ADS."""
+    from agent.envoy.bootstrap import bootstrap as build
+
+    _print_json(build(load(config)))
+
+
+@envoy.command()
+def static(config: ConfigOption) -> None:
+    """Print everything as one file, for an Envoy without ADS."""
+    from agent.envoy.bootstrap import static as build
+    from agent.envoy.tls import system_bundle
+
+    _print_json(build(load(config), system_bundle()))
+
+
+@keys.command()
+def new(folder: FolderOption) -> None:
+    """Make a signing key; running agents publish it at once and sign with it later."""
+    from agent.credentials.keyring import new_key
+
+    try:
+        print(new_key(folder))  # noqa: T201
+    except OSError as error:
+        _fail(f"cannot write a key into {folder}: {error.strerror}; make the folder writable")
+
+
+@keys.command("list")
+def list_(config: ConfigOption) -> None:
+    """Show the signing keys: which are published, and which one signs."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from agent.app import key_listing
+
+    parsed = load(config)
+    if parsed.internal_tokens is None:
+        _fail("the configuration has no internalTokens")
+    table = Table("key id", "file", "age", "state")
+    for row in key_listing(parsed):
+        table.add_row(*row)
+    Console().print(table)
+
+
+@app.command()
+def status(
+    config: Annotated[Path | None, typer.Option("--config", help="attache.yaml")] = None,
+    admin: Annotated[str, typer.Option(help="the agent's admin address")] = "127.0.0.1:15020",
+) -> None:
+    """Show what a running agent knows: issuers, keys, credentials, Envoy."""
+    import requests
+    from rich.console import Console
+
+    address = str(load(config).agent.admin) if config else admin
+    session = requests.Session()
+    session.trust_env = False
+    try:
+        ready = session.get(f"http://{address}/readyz", timeout=5).json()
+        document = session.get(f"http://{address}/status", timeout=5).json()
+    except requests.RequestException:
+        _fail(f"no agent answers at {address}; is it running, and is agent.admin this address?")
+    Console().print_json(data={**ready, **document})
+    if not ready.get("ready"):
+        raise typer.Exit(1)
+
+
+def _beside(module: str) -> Any:
+    def command(context: typer.Context) -> None:
+        if importlib.util.find_spec(module.partition(".")[0]) is None:
+            _fail("the demo is not part of this installation; use a checkout of the project")
+        os.execv(sys.executable, [sys.executable, "-m", module, *context.args])  # noqa: S606
+
+    return command
+
+
+_PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+app.command("demo", context_settings=_PASS_ON, help="Watch tokens travel (same as make demo).")(
+    _beside("demo")
+)
+app.command("dev-idp", context_settings=_PASS_ON, help="Run the local identity provider.")(
+    _beside("demo.idp")
+)
+
+
+def warnings(config: Any) -> list[str]:
+    """Choices that are valid and loud."""
+    return [
+        f"issuer '{issuer.name}' accepts users of ANY Entra tenant (allowAnyTenant)"
+        for issuer in config.issuers
+        if issuer.entra and issuer.entra.allow_any_tenant
+    ]
+
+
+def _print_json(document: dict[str, Any]) -> None:
+    print(json.dumps(document, indent=2))  # noqa: T201
+
+
+def _fail(sentence: str) -> NoReturn:
+    print(f"attache: {sentence}", file=sys.stderr)  # noqa: T201
+    raise typer.Exit(1)

@@ -1,0 +1,98 @@
+"""How does a handle travel? In headers that tracing libraries copy (W3C Trace Context, Baggage).
+
+`baggage` survives Envoy's own tracer, `tracestate` does not, and `x-attache-context` serves
+applications that forward headers themselves (ENVOY.md, measured).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from urllib.parse import unquote_plus
+
+HANDLE_HEADER = "x-attache-context"
+MEMBER = "attache"
+
+_HANDLE = re.compile(r"[A-Za-z0-9_-]{16,64}", re.ASCII)
+# Trace Context §3.2.2: version 00 ends with the flags, a later one may go on
+_TRACEPARENT = re.compile(
+    r"(?!ff|00.{53}-)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(?:-[!-~]*)?", re.ASCII
+)
+_MAX_BAGGAGE = 8192  # W3C Baggage §3.3.2: what everyone must be able to pass on
+_MAX_STATE = 512  # W3C Trace Context §3.3.1.5: at least this much should be passed on
+_MAX_STATE_MEMBERS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """Every handle found in a request's headers, each once, and the other carriers."""
+
+    handles: tuple[str, ...]
+    request_id: str
+    trace_id: str
+
+
+def read(baggage: str, tracestate: str, header: str, request_id: str, traceparent: str) -> Carried:
+    """Collect the carriers of an outbound request; absent headers are empty strings."""
+    found = dict.fromkeys(_members(baggage) + _members(tracestate))
+    found.update(dict.fromkeys(part.strip() for part in header.split(",") if part.strip()))
+    return Carried(tuple(found), request_id, trace_id(traceparent))
+
+
+def trace_id(traceparent: str) -> str:
+    """The trace id of a valid `traceparent`, else an empty string (Trace Context §3.2)."""
+    match = _TRACEPARENT.fullmatch(traceparent)
+    if not match or match[1] == "0" * 32 or match[2] == "0" * 16:
+        return ""
+    return match[1]
+
+
+def with_handle(handle: str, baggage: str, tracestate: str) -> tuple[str, str]:
+    """Return (baggage, tracestate) that carry *handle* and no other handle of ours."""
+    rest = without_handle(baggage)
+    kept = f"{MEMBER}={handle}" + (f",{rest}" if rest else "")
+    if len(kept.encode()) > _MAX_BAGGAGE:
+        kept = f"{MEMBER}={handle}"
+    states = [f"{MEMBER}={handle}"]  # Trace Context §3.5: the latest writer stands first
+    size = len(states[0])
+    for member in _split(without_handle(tracestate))[: _MAX_STATE_MEMBERS - 1]:
+        size += len(member) + 1
+        if size > _MAX_STATE:
+            break
+        states.append(member)
+    return kept, ",".join(states)
+
+
+def without_handle(header: str) -> str:
+    """The members of a `baggage` or `tracestate` value that are not ours."""
+    if not _may_hold_ours(header):
+        return header
+    return ",".join(member for member in _split(header) if _key(member) != MEMBER)
+
+
+def well_formed(handle: str) -> bool:
+    """Whether a text could be a handle at all."""
+    return _HANDLE.fullmatch(handle) is not None
+
+
+def _members(header: str) -> list[str]:
+    if not _may_hold_ours(header):
+        return []
+    return [
+        member.partition("=")[2].partition(";")[0].strip()
+        for member in _split(header)
+        if _key(member) == MEMBER
+    ]
+
+
+def _may_hold_ours(header: str) -> bool:
+    return MEMBER in header or "%" in header
+
+
+def _key(member: str) -> str:
+    # OpenTelemetry's baggage decodes names, and the last `%61ttache` would take our member's place
+    return unquote_plus(member.partition("=")[0]).strip()
+
+
+def _split(header: str) -> list[str]:
+    return [member.strip() for member in header.split(",") if member.strip()]

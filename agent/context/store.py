@@ -1,0 +1,134 @@
+"""Which inbound requests are live? A bounded store, looked up by every carrier."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from itertools import islice
+
+from agent.context.caller import Caller
+
+LINGER = 300.0  # seconds that an expired caller still makes its trace ambiguous
+
+_MAX_TOLD = 16  # two are as ambiguous as twenty
+_Who = tuple[object, ...] | None
+
+
+class ContextStore:
+    """Live callers by handle, request id, trace id and the token that the application was given.
+
+    Bounded in entries (SECURITY.md 29, 42): the oldest leave first. Entries end with their token.
+    Every method takes one short lock.
+    """
+
+    def __init__(self, max_entries: int) -> None:
+        self._max = max_entries
+        self._lock = threading.Lock()
+        self._handles: OrderedDict[str, Caller] = OrderedDict()
+        self._requests: dict[str, Caller] = {}
+        self._tokens: dict[bytes, Caller] = {}
+        self._traces: dict[str, dict[_Who, tuple[Caller, ...]]] = {}
+        self.evicted = 0
+
+    def __len__(self) -> int:
+        return len(self._handles)
+
+    def remember(self, caller: Caller) -> None:
+        """Keep *caller* until it expires, or until newer ones need its place."""
+        with self._lock:
+            self._handles[caller.handle] = caller
+            self._requests[caller.request_id] = caller
+            if caller.given:
+                self._tokens[caller.given] = caller
+            under = self._traces.setdefault(caller.trace_id, {})
+            who = _who(caller)
+            under[who] = _outliving(under.get(who, ()), caller)
+            if len(self._handles) > self._max:
+                self._forget(self._handles.popitem(last=False)[1])
+                self.evicted += 1
+
+    def drop_expired(self, now: float) -> int:
+        """Forget what expired `LINGER` before *now*; return how many.
+
+        The lock is held for one at a time.
+        """
+        with self._lock:
+            callers = list(self._handles.values())
+        expired = [caller for caller in callers if caller.expires_at + LINGER <= now]
+        for caller in expired:
+            with self._lock:
+                if self._handles.pop(caller.handle, None) is not None:
+                    self._forget(caller)
+        return len(expired)
+
+    def by_handle(self, handle: str, now: float) -> Caller | None:
+        """The caller of one inbound request."""
+        return _live(self._handles.get(handle), now)
+
+    def by_request_id(self, request_id: str, now: float) -> Caller | None:
+        """The caller to whose request we gave this id."""
+        return _live(self._requests.get(request_id), now)
+
+    def by_token(self, given: bytes, now: float) -> Caller | None:
+        """The latest caller whose token, as the application saw it, has this SHA-256."""
+        return _live(self._tokens.get(given), now)
+
+    def by_trace(self, trace_id: str, now: float) -> tuple[Caller, ...]:
+        """The callers under a trace id, one for each distinct principal, a live one if it has any.
+
+        One that expired a moment ago is among them: its call may be in flight, and must not be
+        taken for that of another who is left under the trace.
+        """
+        with self._lock:
+            under = self._traces.get(trace_id, {})
+            return tuple(_newest(callers, now) for callers in islice(under.values(), _MAX_TOLD))
+
+    def _forget(self, caller: Caller) -> None:
+        if self._requests.get(caller.request_id) is caller:
+            del self._requests[caller.request_id]
+        if caller.given and self._tokens.get(caller.given) is caller:
+            del self._tokens[caller.given]
+        under, who = self._traces.get(caller.trace_id, {}), _who(caller)
+        rest = tuple(c for c in under.get(who, ()) if c is not caller)
+        if rest:
+            under[who] = rest
+            return
+        under.pop(who, None)
+        if not under:
+            self._traces.pop(caller.trace_id, None)
+
+
+def same_principal(one: Caller, other: Caller) -> bool:
+    """Whether two requests were made by the same principal with the same rights."""
+    if one.verified is None or other.verified is None:
+        return one.verified is other.verified
+    if one.verified.token_hash == other.verified.token_hash:
+        return True
+    return _who(one) == _who(other)
+
+
+def _who(caller: Caller) -> _Who:
+    """What tells principals and their rights apart; None for anonymous."""
+    if caller.verified is None:
+        return None
+    p = caller.verified.principal
+    return (
+        *(p.issuer, p.tenant, p.subject, p.kind, p.client),
+        *(p.scopes, p.roles, p.actors, p.auth_contexts),
+    )
+
+
+def _outliving(earlier: tuple[Caller, ...], caller: Caller) -> tuple[Caller, ...]:
+    """The requests of one principal that some moment may need: the newest, and longer-lived ones.
+
+    The others are evicted before it and expire before it.
+    """
+    return (*(c for c in earlier if c.expires_at > caller.expires_at), caller)
+
+
+def _newest(callers: tuple[Caller, ...], now: float) -> Caller:
+    return next((c for c in reversed(callers) if c.expires_at > now), callers[-1])
+
+
+def _live(caller: Caller | None, now: float) -> Caller | None:
+    return caller if caller is not None and caller.expires_at > now else None

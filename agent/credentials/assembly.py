@@ -1,0 +1,314 @@
+"""Which credential belongs to which destination? Built from the configuration, kept on reload."""
+
+from __future__ import annotations
+
+import logging
+import random as randomness
+import secrets
+import threading
+from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from agent.config.attache import Attache
+from agent.config.destinations import Destination
+from agent.config.identities import Identity
+from agent.context.caller import Caller
+from agent.credentials.bulkhead import Bulkhead
+from agent.credentials.cache import TokenCache
+from agent.credentials.client_credentials import ClientCredentials
+from agent.credentials.credential import Credential, Moment
+from agent.credentials.entra import EntraClient
+from agent.credentials.exchange import Exchange
+from agent.credentials.forward import Forward
+from agent.credentials.internal import InternalCredential
+from agent.credentials.keyring import LOOK, KeyRing
+from agent.credentials.ledger import Ledger
+from agent.credentials.mint import Grant, Minter, Rules, enters_twice, too_many_hops
+from agent.credentials.none import NoCredential
+from agent.credentials.oauth import OAuthClient
+from agent.credentials.obo import OnBehalfOf
+from agent.credentials.proof import Unproven, prove, secret
+from agent.errors import Denial
+from agent.identity.principal import IssuerKind, Verified
+
+log = logging.getLogger("attache.credentials")
+
+Clock = Callable[[], float]
+Client = EntraClient | OAuthClient
+
+FETCHES = 64  # requests to authorization servers under way at once, in all
+# What the application may read in the token that it is given instead of the caller's.
+_SHOWN_INSIDE = ("name", "preferred_username", "email", "roles")
+
+
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """What outlives a reload: the cache and all that its flights need."""
+
+    executor: Executor
+    owned: bool
+    exchange: Exchange
+    entries: int
+
+
+class Credentials:
+    """The credentials of one configuration. `retire` it when a successor has taken over."""
+
+    def __init__(
+        self,
+        config: Attache,
+        shared: _Shared,
+        clients: dict[Identity, Client],
+        keyring: KeyRing | None,
+        clock: Clock,
+    ) -> None:
+        self._config = config
+        self._shared = shared
+        self._clients = clients
+        self._clock = clock
+        self._stopping = threading.Event()
+        self.keyring = keyring
+        self.minter = _minter(config, keyring) if keyring else None
+        by_name = {identity.name: client for identity, client in clients.items()}
+        self.by_destination: dict[str, Credential] = {
+            destination.name: _credential(destination, by_name, self.minter, shared.exchange)
+            for destination in config.destinations
+        }
+
+    @classmethod
+    def build(
+        cls,
+        config: Attache,
+        clock: Clock,
+        previous: Credentials | None = None,
+        executor: Executor | None = None,
+        random: Callable[[], float] = randomness.random,
+    ) -> Credentials:
+        """Construct everything; nothing runs before `start`. *clock* returns UTC seconds.
+
+        What *previous* obtained is kept: its tokens, and the clients of unchanged identities.
+        *executor* runs the requests to servers; it should offer `FETCHES` threads.
+        """
+        entries = config.agent.max_tokens
+        if previous and previous._shared.entries == entries:
+            shared = previous._shared
+        else:
+            shared = _share(clock, random, entries, executor, previous)
+        known = previous._clients if previous else {}
+        clients = {
+            identity: known.get(identity) or _client(identity) for identity in config.identities
+        }
+        return cls(config, shared, clients, _keyring(config, previous, clock()), clock)
+
+    def start(self) -> None:
+        """Start the loop that renews tokens ahead of their end and looks at the key files."""
+        threading.Thread(target=self._loop, name="credentials", daemon=True).start()
+
+    def stop(self) -> None:
+        """End the loop and everything under way."""
+        self._stopping.set()
+        if self._shared.owned:
+            self._shared.executor.shutdown(wait=False, cancel_futures=True)
+        for client in self._clients.values():
+            client.close()
+
+    def retire(self, successor: Credentials) -> None:
+        """End what *successor* did not take over."""
+        self._stopping.set()
+        kept = set(map(id, successor._clients.values()))
+        for client in self._clients.values():
+            if id(client) not in kept:
+                client.close()
+        if self._shared.owned and self._shared.executor is not successor._shared.executor:
+            self._shared.executor.shutdown(wait=False)
+
+    def tick(self, now: float) -> None:
+        """Do what is due at *now*: key files, tokens of our own that should be renewed."""
+        if self.keyring:
+            self.keyring.refresh(now)
+        for credential in self.by_destination.values():
+            if isinstance(credential, ClientCredentials):
+                credential.renew(now)
+
+    def chain(self, verified: Verified) -> Denial | None:
+        """Whether the caller's chain of calls comes here in a circle, or is too long."""
+        if verified.principal.issuer_kind is not IssuerKind.INTERNAL:
+            return None
+        tokens = self._config.internal_tokens
+        if denial := enters_twice(verified.principal, self._config.workload.id):
+            return denial
+        return too_many_hops(verified.principal, tokens.max_hops if tokens else 8)
+
+    @property
+    def swap(self) -> Callable[[Caller, Moment], str | Denial] | None:
+        """What gives the application a token of ours; None where it sees the caller's own."""
+        minter = self.minter
+        if self._config.inbound.forward != "internal" or minter is None:
+            return None
+        grant = Grant(_own_audience(self._config), None, _SHOWN_INSIDE, inside=True)
+
+        def swapped(caller: Caller, moment: Moment) -> str | Denial:
+            minted = minter.mint(grant, caller, None, moment.now)
+            return minted if isinstance(minted, Denial) else minted.token
+
+        return swapped
+
+    def needs_caller(self, destination: Destination) -> bool:
+        """Whether doubt about the caller denies the call: it must not turn `either` into app."""
+        choice = destination.credential
+        if choice.internal:
+            return choice.internal.subject != "app"
+        return bool(choice.forward or choice.obo)
+
+    def jwks(self) -> dict[str, Any]:
+        """The published keys; none where no internal tokens are configured."""
+        return self.keyring.jwks(self._clock()) if self.keyring else {"keys": []}
+
+    def missing(self) -> list[str]:
+        """What keeps credentials from being obtained for certain: a sentence each.
+
+        An authorization server that is away is not among them: tokens in hand go on serving.
+        """
+        sentences = []
+        if self.keyring and self.keyring.signer(self._clock()) is None:
+            sentences.append(f"no signing key is in {self.keyring.path}")
+        for identity in self._clients:
+            proof = prove(identity.entra) if identity.entra else _oauth_proof(identity)
+            if isinstance(proof, Unproven):
+                sentences.append(f"identity '{identity.name}': {proof.sentence}")
+        return sentences
+
+    def status(self) -> dict[str, Any]:
+        """What /status shows: destinations, keys, the cache. No secret is in it."""
+        now = self._clock()
+        return {
+            "destinations": [self._row(destination) for destination in self._config.destinations],
+            "keys": self.keyring.status(now) if self.keyring else [],
+            "cachedTokens": len(self._shared.exchange.cache),
+        }
+
+    def _row(self, destination: Destination) -> dict[str, Any]:
+        choice = destination.credential
+        named = choice.obo or choice.client_credentials
+        client = next(
+            (c for c in self._clients.values() if named and c.name == named.identity), None
+        )
+        tenant = client.identity.tenant if isinstance(client, EntraClient) else None
+        row = self._shared.exchange.ledger.row(destination.name)
+        return {
+            "destination": destination.name,
+            "kind": choice.kind,
+            "identity": named.identity if named else None,
+            "tenant": "the caller's" if choice.obo else tenant,
+            "lastError": row.last_error or None,
+            "lastReason": row.reason or None,
+            "lastErrorAt": _written(row.failed_at),
+            "lastSuccessAt": _written(row.succeeded_at),
+            "tokenExpiresAt": _written(row.expires_at),
+        }
+
+    def _loop(self) -> None:
+        while not self._stopping.wait(LOOK):
+            try:
+                self.tick(self._clock())
+            except Exception:
+                log.exception("looking after credentials failed. This is a bug: report it")
+
+
+def _share(
+    clock: Clock,
+    random: Callable[[], float],
+    entries: int,
+    executor: Executor | None,
+    previous: Credentials | None,
+) -> _Shared:
+    owned = executor is None
+    if executor is None and previous:
+        executor, owned = previous._shared.executor, previous._shared.owned
+    executor = executor or ThreadPoolExecutor(FETCHES, thread_name_prefix="fetch")
+    cache = TokenCache(
+        clock=clock,
+        random=random,
+        executor=executor,
+        bulkhead=Bulkhead(clock, total=FETCHES),
+        entries=entries,
+    )
+    return _Shared(executor, owned, Exchange(cache, Ledger(clock), clock, random), entries)
+
+
+def _client(identity: Identity) -> Client:
+    if identity.entra:
+        return EntraClient(identity.name, identity.entra)
+    if identity.oauth:
+        return OAuthClient(identity.name, identity.oauth)
+    raise ValueError(f"identity '{identity.name}' is of no kind")
+
+
+def _keyring(config: Attache, previous: Credentials | None, now: float) -> KeyRing | None:
+    tokens = config.internal_tokens
+    if tokens is None:
+        return None
+    ring = KeyRing(
+        tokens.keys,
+        config.workload.id,
+        publish_delay=tokens.publish_delay,
+        lifetime=tokens.lifetime,
+        skew=config.agent.clock_skew,
+        previous=previous.keyring if previous else None,
+    )
+    ring.refresh(now)
+    return ring
+
+
+def _minter(config: Attache, keyring: KeyRing) -> Minter:
+    tokens = config.internal_tokens
+    assert tokens is not None
+    rules = Rules(tokens.issuer, config.workload.id, tokens.lifetime, tokens.max_hops)
+    return Minter(rules, keyring.signer, _new_id, config.agent.max_tokens)
+
+
+def _credential(
+    destination: Destination, clients: dict[str, Client], minter: Minter | None, exchange: Exchange
+) -> Credential:
+    choice = destination.credential
+    if choice.forward:
+        return Forward(choice.forward.subject)
+    if choice.internal and minter:
+        asked = choice.internal
+        grant = Grant(asked.audience, asked.scopes, asked.claims)
+        return InternalCredential(grant, asked.subject, minter)
+    if choice.obo:
+        client = clients[choice.obo.identity]
+        if isinstance(client, EntraClient):
+            return OnBehalfOf(destination.name, choice.obo.scopes, client, exchange)
+    if choice.client_credentials:
+        own = choice.client_credentials
+        return ClientCredentials(
+            destination.name, own.scopes, own.audience or "", clients[own.identity], exchange
+        )
+    if choice.none:
+        return NoCredential()
+    raise ValueError(f"destination '{destination.name}': {choice.kind} cannot be built")
+
+
+def _oauth_proof(identity: Identity) -> object:
+    return secret(identity.oauth.secret_file) if identity.oauth else None
+
+
+def _own_audience(config: Attache) -> str:
+    """The audience under which this workload takes internal tokens; else its name."""
+    for issuer in config.issuers:
+        if issuer.internal:
+            return issuer.internal.audience
+    return config.workload.name
+
+
+def _new_id() -> str:
+    return secrets.token_urlsafe(16)
+
+
+def _written(at: float | None) -> str | None:
+    return None if at is None else datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,264 @@
+"""What does an internal token say? A pure rule composes it, our own key signs it (DESIGN.md §7)."""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+from urllib.parse import quote
+
+from agent.context.caller import Caller
+from agent.credentials.shelf import Shelf
+from agent.credentials.subject import expired
+from agent.credentials.token import OVERHEAD
+from agent.errors import Denial, Reason
+from agent.identity.principal import IssuerKind, Kind, Principal, Verified
+
+_MAX_CLAIM = 4096  # bytes (SECURITY.md 13)
+# What we write, and what a verifier may read as who is calling: no copied claim takes their place.
+RESERVED = frozenset(
+    ("iss", "aud", "sub", "tid", "oid", "txn", "scope", "client_id", "act", "hops", "jti", "iat")
+    + ("exp", "nbf", "idtyp", "scp", "azp", "appid", "cnf", "may_act", "crit")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Who mints, and the bounds. `lifetime` is in seconds."""
+
+    issuer: str
+    workload: str
+    lifetime: float
+    max_hops: int
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What one destination gets. `scopes` None: the caller's own, all of them.
+
+    `inside` is a token that does not leave this workload: it takes no hop.
+    """
+
+    audience: str
+    scopes: tuple[str, ...] | None = ()
+    claims: tuple[str, ...] = ()
+    inside: bool = False
+
+
+def enters_twice(principal: Principal, workload: str) -> Denial | None:
+    """Whether the chain behind *principal* came through *workload* before (SECURITY.md 30)."""
+    if workload not in principal.actors:
+        return None
+    return Denial(Reason.CALL_LOOP, f"the chain of calls has entered '{workload}' before")
+
+
+def too_many_hops(principal: Principal, max_hops: int) -> Denial | None:
+    """Whether the chain behind *principal* is longer than allowed."""
+    if max(principal.hops, len(principal.actors)) <= max_hops:
+        return None
+    return Denial(Reason.CALL_LOOP, f"the chain of calls is longer than {max_hops} hops")
+
+
+def compose(
+    rules: Rules, grant: Grant, caller: Caller | None, speaker: Kind | None, now: float, jti: str
+) -> dict[str, Any] | Denial:
+    """The claims of one token, or why it must not exist. Pure. *now* is UTC seconds.
+
+    *speaker* USER: the token speaks for the caller; APP: for this workload itself, continuing the
+    caller's chain if there is one; None: for the caller, of whatever kind. *jti* is also the
+    transaction's id where there is no caller to have begun one.
+    """
+    verified = caller.verified if caller else None
+    principal = verified.principal if verified else None
+    if verified is not None and (
+        denial := expired(verified, now) or _loops(rules, grant, verified.principal)
+    ):
+        return denial
+    scopes = _scopes(grant, principal)
+    if isinstance(scopes, Denial):
+        return scopes
+    ends = now + rules.lifetime
+    if principal is not None and caller is not None:
+        ends = min(ends, principal.expires_at, caller.expires_at)
+    actors = (rules.workload, *(principal.actors if principal else ()))
+    claims: dict[str, Any] = {}
+    if principal is not None and speaker is not Kind.APP:
+        claims |= _copied(principal.claims, grant.claims) | _subject(principal)
+    else:
+        claims |= {"sub": rules.workload, "idtyp": Kind.APP.value}
+    claims |= {
+        "iss": rules.issuer,
+        "aud": grant.audience,
+        "txn": _txn(caller, principal, jti),
+        "client_id": rules.workload,
+        "act": _act(actors),
+        "hops": (principal.hops if principal else 0) + (0 if grant.inside else 1),
+        "jti": jti,
+        "iat": int(now),
+        "exp": int(ends),
+    }
+    if claims["exp"] <= now:
+        return Denial(Reason.EXPIRED_TOKEN, "the caller's token is about to expire")
+    if scopes:
+        claims["scope"] = " ".join(scopes)
+    return claims
+
+
+def _loops(rules: Rules, grant: Grant, principal: Principal) -> Denial | None:
+    if denial := enters_twice(principal, rules.workload):
+        return denial
+    return too_many_hops(principal, rules.max_hops - (0 if grant.inside else 1))
+
+
+def _scopes(grant: Grant, principal: Principal | None) -> tuple[str, ...] | Denial:
+    """The scopes to write: an internal caller's are only narrowed (SECURITY.md 30)."""
+    if grant.scopes is None:
+        return tuple(sorted(principal.scopes)) if principal else ()
+    if principal is None or principal.issuer_kind is not IssuerKind.INTERNAL:
+        return grant.scopes
+    kept = tuple(scope for scope in grant.scopes if scope in principal.scopes)
+    if grant.scopes and not kept:
+        return Denial(
+            Reason.INSUFFICIENT_SCOPE,
+            "the caller's token allows none of the scopes that this destination needs",
+            required=grant.scopes,
+            granted=tuple(sorted(principal.scopes)),
+        )
+    return kept
+
+
+def _subject(principal: Principal) -> dict[str, Any]:
+    """Who the token speaks for: the same string along the chain and after every refresh."""
+    theirs = principal.claims
+    if principal.issuer_kind is IssuerKind.INTERNAL:
+        found = {name: theirs[name] for name in ("tid", "oid") if isinstance(theirs.get(name), str)}
+        sub = theirs.get("sub")
+        found["sub"] = sub if isinstance(sub, str) else principal.subject
+    else:
+        # The subject holds no / after encoding, so no two principals share a string.
+        found = {"sub": f"{principal.realm}/{quote(principal.subject, safe='')}"}
+        if principal.tenant:
+            found["tid"] = principal.tenant
+        if isinstance(theirs.get("oid"), str):
+            found["oid"] = theirs["oid"]
+    return found | {"idtyp": principal.kind.value}
+
+
+def _txn(caller: Caller | None, principal: Principal | None, jti: str) -> str:
+    return (principal.txn if principal else "") or (caller.txn if caller else "") or jti
+
+
+def _act(actors: tuple[str, ...]) -> dict[str, Any]:
+    """RFC 8693 §4.1: the outermost actor is the current one."""
+    act: dict[str, Any] = {}
+    for actor in reversed(actors):
+        act = {"sub": actor, "act": act} if act else {"sub": actor}
+    return act
+
+
+def _copied(theirs: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    """The caller's claims that the destination asked for: texts, or lists of texts, bounded."""
+    copied: dict[str, Any] = {}
+    for name in names:
+        value = theirs.get(name)
+        if isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value):
+            value = list(value)
+        elif not isinstance(value, str):
+            continue
+        if name not in RESERVED and len(_json(value)) <= _MAX_CLAIM:
+            copied[name] = value
+    return copied
+
+
+class Signer(Protocol):
+    """A key that signs at the moment."""
+
+    @property
+    def kid(self) -> str: ...
+
+    def sign(self, message: bytes) -> bytes: ...
+
+
+def signed(claims: Mapping[str, Any], key: Signer) -> str:
+    """The compact JWS (RFC 7515 §3.1), typed as RFC 9068 §2.1 says."""
+    header = {"alg": "ES256", "kid": key.kid, "typ": "at+jwt"}
+    message = f"{_part(_json(header))}.{_part(_json(claims))}".encode("ascii")
+    return f"{message.decode('ascii')}.{_part(key.sign(message))}"
+
+
+@dataclass(frozen=True, slots=True)
+class Minted:
+    """A signed internal token and its end in UTC seconds."""
+
+    token: str = field(repr=False)
+    expires_at: float
+
+
+_Cached = tuple[Minted, float]
+
+
+class Minter:
+    """Composes and signs. A token serves again within one transaction, for half its life.
+
+    The key of that cache holds the transaction: what a caller from outside causes by one request
+    never carries the id of another. Without a caller each token is new.
+    """
+
+    def __init__(
+        self,
+        rules: Rules,
+        key: Callable[[float], Signer | None],
+        new_id: Callable[[], str],
+        entries: int = 10_000,
+    ) -> None:
+        self._rules = rules
+        self._key = key
+        self._new_id = new_id
+        self._lock = threading.Lock()
+        self._cached: Shelf[tuple[object, ...], _Cached] = Shelf(entries, 32 * 1024 * 1024)
+
+    def mint(
+        self, grant: Grant, caller: Caller | None, speaker: Kind | None, now: float
+    ) -> Minted | Denial:
+        """A token for *grant*, or why there is none."""
+        key = self._key(now)
+        if key is None:
+            return Denial(
+                Reason.CREDENTIAL_ERROR, "this service has no key to sign internal tokens with"
+            )
+        name = _name(key.kid, grant, caller, speaker)
+        if name is not None:
+            with self._lock:
+                cached = self._cached.get(name)
+            if cached is not None and now < cached[1]:
+                return cached[0]
+        claims = compose(self._rules, grant, caller, speaker, now, self._new_id())
+        if isinstance(claims, Denial):
+            return claims
+        minted = Minted(signed(claims, key), float(claims["exp"]))
+        if name is not None:
+            half = now + (minted.expires_at - now) / 2
+            with self._lock:
+                self._cached.put(name, (minted, half), len(minted.token) + OVERHEAD)
+        return minted
+
+
+def _name(
+    kid: str, grant: Grant, caller: Caller | None, speaker: Kind | None
+) -> tuple[object, ...] | None:
+    if caller is None:
+        return None
+    verified: Verified | None = caller.verified
+    token = verified.token_hash if verified else b""
+    return (kid, token, grant, speaker, caller.txn)
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode("ascii")
+
+
+def _part(content: bytes) -> str:
+    return base64.urlsafe_b64encode(content).rstrip(b"=").decode("ascii")

@@ -1,0 +1,49 @@
+"""What does the operator do about an AADSTS code? The pitfalls of the field (ENTRA.md §2)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+# code → what to do about it; {…} are fields of `Asked`.
+REMEDIES: Mapping[int, str] = {
+    7000215: "refused our secret (7000215, wrong). Write the secret's value, not its id, into the "
+    "file of identity '{identity}'; the file is reread within 5 s.",
+    7000222: "refused our secret (7000222, expired). Rotate the secret of client '{client}'; the "
+    "file is reread within 5 s.",
+    7000218: "wants a proof that client '{client}' did not give (7000218). Check that its "
+    "registration is a confidential one.",
+    700016: "does not know client '{client}' in tenant '{tenant}' (700016). Have its administrator "
+    "consent to the application, or correct clientId.",
+    700027: "could not verify our certificate's signature (700027). Upload the certificate of "
+    "identity '{identity}' to client '{client}'.",
+    700024: "says that our assertion has expired (700024), also after it was reread. Check that "
+    "the federated token file of identity '{identity}' is renewed, and this machine's clock.",
+    700023: "does not accept our assertion's audience (700023). Check authority and tenant of "
+    "identity '{identity}'.",
+    700211: "knows no federated credential for our token's issuer (700211). Add one to client "
+    "'{client}' with the cluster's issuer.",
+    700212: "knows no federated credential for our token's audience (700212). Project the service "
+    "account token for api://AzureADTokenExchange.",
+    700213: "knows no federated credential for our token's subject (700213). Add one to client "
+    "'{client}' for this service account.",
+    500131: "says that the user's token is not meant for client '{client}' (500131). Its audience "
+    "must be that client: check issuers[].audiences and clientId.",
+    500011: "does not know the resource of scopes {scopes} in tenant '{tenant}' (500011). Correct "
+    "the scope, or have that tenant's administrator consent to it.",
+    70011: "does not accept the scopes {scopes} (70011). Write them as api://…/.default.",
+    28000: "was asked for more than one resource at once (28000). Split the scopes {scopes} among "
+    "destinations.",
+    1002012: "wants /.default for client credentials (1002012). Correct the scopes {scopes}.",
+    90009: "was asked by client '{client}' for a token to itself (90009). Name the resource by its "
+    "GUID in the scopes.",
+    90002: "does not know tenant '{tenant}' (90002). Correct the tenant of identity '{identity}'.",
+    50013: "did not accept the user's token as our assertion (50013). Its audience must be client "
+    "'{client}', and it must be an access token of the same cloud.",
+    65001: "has no consent for scopes {scopes} by client '{client}' in tenant '{tenant}' (65001). "
+    "Grant it: delegated permissions for On-Behalf-Of, application permissions for client "
+    "credentials; they are different things.",
+    7000114: "does no On-Behalf-Of for an application's own token (7000114). Use "
+    "clientCredentials, or let a user call.",
+    50105: "says that the user is not assigned to the application (50105). Assign the user or a "
+    "group to it.",
+}

@@ -1,0 +1,127 @@
+"""What did Envoy ask, and how is it told? CheckRequest → `Request`, `Decision` → CheckResponse.
+
+An empty CheckResponse means ALLOW to Envoy, so responses are built in this one place, and an allow
+only from an `Allow` (ENVOY.md, measured; SECURITY.md 17).
+"""
+
+from __future__ import annotations
+
+import re
+
+from envoy.config.core.v3.base_pb2 import HeaderValue, HeaderValueOption
+from envoy.service.auth.v3.external_auth_pb2 import (
+    CheckRequest,
+    CheckResponse,
+    DeniedHttpResponse,
+    OkHttpResponse,
+)
+from envoy.type.v3.http_status_pb2 import HttpStatus
+from google.protobuf.message import DecodeError
+from google.protobuf.struct_pb2 import Struct
+from google.rpc.status_pb2 import Status
+
+from agent.flow.decision import Allow
+from agent.flow.problem import Answer
+from agent.flow.request import Direction, Request
+
+# google.rpc.Code
+OK = 0
+PERMISSION_DENIED = 7
+UNAUTHENTICATED = 16
+
+_OVERWRITE = HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*", re.ASCII)
+# Pseudo-headers and host are obeyed even with validate_mutations (ENVOY.md, measured); the others
+# are the framing and the connection (RFC 9110 §7.6.1), which are Envoy's.
+_NEVER = frozenset(
+    {"host", "content-length", "transfer-encoding", "connection", "keep-alive", "upgrade", "te"}
+)
+_BAD_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+
+
+class NotARequest(ValueError):
+    """Envoy's question cannot be read, or does not say what we need to know."""
+
+
+def read(message: bytes) -> Request:
+    """Decode a CheckRequest; raise `NotARequest` with a sentence for the log."""
+    try:
+        attributes = CheckRequest.FromString(message).attributes
+    except DecodeError:
+        raise NotARequest("Envoy sent bytes that are not a CheckRequest") from None
+    extensions = attributes.context_extensions
+    try:
+        direction = Direction(extensions["direction"])
+    except (KeyError, ValueError):
+        raise NotARequest(
+            "the route names no direction: set ext_authz check_settings.context_extensions "
+            "{direction: inbound} or {direction: outbound, destination: NAME}"
+        ) from None
+    http = attributes.request.http
+    headers = http.headers or _from_header_map(http.header_map.headers)
+    return Request(
+        direction=direction,
+        method=http.method,
+        target=http.path,
+        host=http.host,
+        headers=headers,
+        destination=extensions.get("destination", ""),
+        passthrough=extensions.get("unmatched", "") == "passthrough",
+    )
+
+
+def _from_header_map(headers: list[HeaderValue]) -> dict[str, str]:
+    """With encode_raw_headers the values come as bytes, and equal names as separate entries."""
+    found: dict[str, str] = {}
+    for header in headers:
+        value = header.value or header.raw_value.decode("latin-1")
+        name = header.key.lower()
+        found[name] = f"{found[name]},{value}" if name in found else value
+    return found
+
+
+def allow(decision: Allow, correlation_id: str) -> bytes:
+    """Encode an allow. A header that Envoy would obey wrongly is a bug and raises."""
+    names = {name for name, _ in decision.set}
+    if twice := names.intersection(decision.remove):
+        raise ValueError(f"{sorted(twice)} are set and removed; Envoy would remove them")
+    metadata = Struct()
+    for key, value in decision.metadata:
+        metadata.fields[key].string_value = value
+    response = CheckResponse(
+        status=Status(code=OK),
+        ok_response=OkHttpResponse(
+            headers=[_option(name, value) for name, value in decision.set],
+            headers_to_remove=decision.remove,
+            response_headers_to_add=[_option("x-correlation-id", correlation_id)],
+        ),
+    )
+    if decision.metadata:
+        response.dynamic_metadata.CopyFrom(metadata)
+    encoded: bytes = response.SerializeToString()
+    return encoded
+
+
+def deny(answer: Answer) -> bytes:
+    """Encode a denial."""
+    if not 400 <= answer.status <= 599:
+        raise ValueError(f"status {answer.status} would reach the caller as a success")
+    encoded: bytes = CheckResponse(
+        status=Status(code=UNAUTHENTICATED if answer.status == 401 else PERMISSION_DENIED),
+        denied_response=DeniedHttpResponse(
+            status=HttpStatus(code=answer.status),
+            headers=[_option(name, value) for name, value in answer.headers],
+            body=answer.body,
+        ),
+    ).SerializeToString()
+    return encoded
+
+
+def _option(name: str, value: str) -> HeaderValueOption:
+    if not _NAME.fullmatch(name) or name in _NEVER:
+        raise ValueError(f"'{name}' is not a header that we may write")
+    if _BAD_VALUE.search(value):
+        raise ValueError(f"the value for '{name}' has a control character")
+    return HeaderValueOption(
+        header=HeaderValue(key=name, value=value), append_action=_OVERWRITE, append={"value": False}
+    )

@@ -1,0 +1,249 @@
+"""What does one Envoy get next on its ADS stream?
+
+The state-of-the-world variant of xDS, without a socket: requests go in, responses come out.
+https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol has the rules cited here.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+from envoy.service.discovery.v3 import discovery_pb2
+
+from agent.envoy.snapshot import (
+    CLUSTER,
+    KINDS,
+    LISTENER,
+    NOTHING,
+    ROUTE,
+    SECRET,
+    Resources,
+    Snapshot,
+)
+
+# "Make before break": what is referred to goes before what refers to it.
+ORDER = (CLUSTER, SECRET, LISTENER, ROUTE)
+# Only these two are asked for without names, which means all of them.
+WILDCARD = frozenset({CLUSTER, LISTENER})
+_REMEMBERED = 16
+# A request chooses its route before the agent is asked and its cluster's connection after, so a
+# cluster outlives the last route to it by more than a Check may take (5 s). Else: 503 [M].
+LINGER = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A NACK: Envoy keeps what it had. `reason` is Envoy's own text, `at` in UTC seconds."""
+
+    type_url: str
+    version: str
+    reason: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What follows from one event: responses to send, and what an operator should know."""
+
+    responses: tuple[discovery_pb2.DiscoveryResponse, ...] = ()
+    refusal: Refusal | None = None
+    unknown: tuple[str, ...] = ()
+
+
+class Memory:
+    """The cluster sets that were sent lately, by version, so that a returning Envoy's is known."""
+
+    def __init__(self) -> None:
+        self._sets: OrderedDict[str, Resources] = OrderedDict()
+
+    def keep(self, resources: Resources) -> None:
+        """Remember *resources*, and forget the oldest beyond the bound."""
+        self._sets[resources.version] = resources
+        self._sets.move_to_end(resources.version)
+        while len(self._sets) > _REMEMBERED:
+            self._sets.popitem(last=False)
+
+    def recall(self, version: str) -> Resources:
+        """Return what *version* was; where nobody knows, a set of that version without content."""
+        return self._sets.get(version) or Resources(version, NOTHING.items)
+
+
+@dataclass(slots=True)
+class Topic:
+    """One type's part of the conversation.
+
+    `sent` is what went out last, under `nonce`; `held` is what Envoy said it took. `open` is true
+    until Envoy has answered `sent`.
+    """
+
+    asked: bool = False
+    names: frozenset[str] = frozenset()
+    known: set[str] = field(default_factory=set)
+    sent: Resources | None = None
+    held: Resources | None = None
+    nonce: str = ""
+    open: bool = False
+
+
+class Conversation:
+    """The state of one stream. Not thread-safe: one caller at a time. Times are UTC seconds."""
+
+    def __init__(self, memory: Memory, linger: float = LINGER) -> None:
+        self.topics = {type_url: Topic() for type_url in ORDER}
+        self._memory = memory
+        self._linger = linger
+        self._settled_at: float | None = None
+        self._snapshot: Snapshot | None = None
+        self._nonces = 0
+        self._returning = False
+
+    def publish(self, snapshot: Snapshot, now: float) -> Turn:
+        """Take *snapshot* as what Envoy should hold from now on."""
+        self._snapshot = snapshot
+        return Turn(self._due(now))
+
+    def wake(self, now: float) -> Turn:
+        """Do what is due only because time has passed."""
+        return Turn(self._due(now))
+
+    @property
+    def wake_at(self) -> float | None:
+        """When `wake` has something to do, if nothing else happens before."""
+        held = self.topics[CLUSTER].held
+        if self._settled_at is None or held is None or self._target(CLUSTER).includes(held):
+            return None
+        return self._settled_at + self._linger
+
+    def receive(self, request: discovery_pb2.DiscoveryRequest, now: float) -> Turn:
+        """Take Envoy's *request*: a subscription, an ACK, a NACK, or asking once more."""
+        topic = self.topics.get(request.type_url)
+        if topic is None:
+            return Turn(unknown=(request.type_url,))
+        refusal = None
+        if not topic.asked:
+            self._subscribe(topic, request)
+        elif request.response_nonce != topic.nonce:
+            return Turn()  # it answers a response that a newer one has replaced
+        elif request.HasField("error_detail"):
+            version = topic.sent.version if topic.sent else ""
+            refusal = Refusal(request.type_url, version, request.error_detail.message, now)
+        elif topic.open:
+            topic.held = topic.sent
+        else:
+            topic.sent = None  # a second request under one nonce: Envoy subscribes anew
+        topic.open = False
+        topic.names = frozenset(request.resource_names)
+        unknown = self._unknown(request.type_url, topic)
+        return Turn(self._due(now), refusal, unknown)
+
+    def in_step(self, snapshot: Snapshot | None) -> bool:
+        """Whether Envoy has taken everything of *snapshot* that it asked for."""
+        if snapshot is None or snapshot is not self._snapshot or not self.topics[LISTENER].asked:
+            return False
+        return all(
+            topic.held is not None and topic.held.includes(target)
+            for type_url, topic in self.topics.items()
+            if topic.asked and (target := self._target(type_url)).items
+        )
+
+    def _subscribe(self, topic: Topic, request: discovery_pb2.DiscoveryRequest) -> None:
+        """Open a topic. An Envoy that returns says what it holds, and that is not sent again."""
+        topic.asked = True
+        if request.version_info:
+            self._returning = True
+            topic.sent = topic.held = self._memory.recall(request.version_info)
+
+    def _unknown(self, type_url: str, topic: Topic) -> tuple[str, ...]:
+        """Return names that nobody configured; they are never taken for "everything"."""
+        if self._snapshot is None or self._everything(type_url, topic):
+            return ()
+        topic.known.update(self._snapshot.types[type_url].items)
+        missing = topic.names - topic.known
+        topic.known |= missing  # said once
+        return tuple(sorted(missing))
+
+    def _due(self, now: float) -> tuple[discovery_pb2.DiscoveryResponse, ...]:
+        if self._snapshot is None:
+            return ()
+        self._memory.keep(self._snapshot.types[CLUSTER])
+        responses = []
+        for type_url in ORDER:
+            topic = self.topics[type_url]
+            wanted = self._wanted(type_url, topic, now) if topic.asked else None
+            if wanted and (topic.sent is None or topic.sent.version != wanted.version):
+                responses.append(self._send(type_url, topic, wanted))
+        return tuple(responses)
+
+    def _wanted(self, type_url: str, topic: Topic, now: float) -> Resources | None:
+        """Return what Envoy should be sent now, or None while its turn has not come."""
+        target = self._target(type_url)
+        if type_url == CLUSTER:
+            gone = self._old_clusters_may_go(now)
+            return target if gone or topic.held is None else target.over(topic.held)
+        if not target.items and type_url not in WILDCARD:
+            return None
+        if type_url in (LISTENER, ROUTE) and topic.held and not self._clusters_are_there():
+            return None  # an ACK of clusters comes when they are warm: only then lead to them
+        return target
+
+    def _old_clusters_may_go(self, now: float) -> bool:
+        """Whether no request can be on its way to a cluster that only old routes lead to."""
+        if not self._settled():
+            self._settled_at = None
+            return False
+        if self._settled_at is None:
+            self._settled_at = now
+        return now >= self._settled_at + self._linger
+
+    def _settled(self) -> bool:
+        """Whether the listeners and routes that Envoy holds are the new ones."""
+        for type_url in (LISTENER, ROUTE):
+            topic, target = self.topics[type_url], self._target(type_url)
+            if not topic.asked:
+                if self._returning:
+                    return False  # it has some, and will say which in a moment
+            elif target.items and (topic.held is None or topic.held.version != target.version):
+                return False
+        return True
+
+    def _clusters_are_there(self) -> bool:
+        held = self.topics[CLUSTER].held
+        return held is not None and held.includes(self._target(CLUSTER))
+
+    def _target(self, type_url: str) -> Resources:
+        """Return what the snapshot has for this Envoy's names.
+
+        Its version covers just that, so a returning Envoy that asks for more holds an older one.
+        """
+        if self._snapshot is None:
+            return NOTHING
+        resources, topic = self._snapshot.types[type_url], self.topics[type_url]
+        return resources if self._everything(type_url, topic) else resources.only(topic.names)
+
+    @staticmethod
+    def _everything(type_url: str, topic: Topic) -> bool:
+        return type_url in WILDCARD and (not topic.names or "*" in topic.names)
+
+    def _send(
+        self, type_url: str, topic: Topic, resources: Resources
+    ) -> discovery_pb2.DiscoveryResponse:
+        self._nonces += 1
+        topic.nonce, topic.sent, topic.open = str(self._nonces), resources, True
+        topic.known.update(resources.items)
+        if type_url == CLUSTER:
+            self._memory.keep(resources)
+        return discovery_pb2.DiscoveryResponse(
+            version_info=resources.version,
+            resources=list(resources.items.values()),
+            type_url=type_url,
+            nonce=topic.nonce,
+        )
+
+
+def sentence(refusal: Refusal) -> str:
+    """Return what a NACK means, for the log and the status page."""
+    return (
+        f"Envoy refused our {KINDS[refusal.type_url]} (version {refusal.version}) and keeps the "
+        f"former ones. It says: {refusal.reason}"
+    )

@@ -1,0 +1,1 @@
+"""The two pipelines, request in, decision out."""

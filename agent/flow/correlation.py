@@ -1,0 +1,83 @@
+"""Under which ids does a request travel? The transaction, the request, the trace, the handle."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from agent.context.carriers import trace_id
+from agent.flow.headers import CORRELATION, REQUEST_ID
+from agent.flow.request import Request
+
+Randomness = Callable[[int], bytes]
+"""Gives that many random bytes, fit for secrets."""
+
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_WELL_FORMED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Correlation:
+    """The ids of one request. `traceparent` is complete; `baggage` and `tracestate` are theirs."""
+
+    txn: str
+    request_id: str
+    trace_id: str
+    traceparent: str
+    handle: str
+    baggage: str
+    tracestate: str
+
+
+def inbound_correlation(request: Request, random: Randomness, edge: bool) -> Correlation:
+    """Ids for a request that came in: continued where the caller is one of us, else new.
+
+    Every request gets a request id and a handle (128 random bits) of its own.
+    """
+    drawn = random(56)
+    request_id = str(uuid.UUID(bytes=drawn[:16], version=4))
+    traceparent = "" if edge else request.header("traceparent")
+    trace = trace_id(traceparent)
+    continued = bool(trace)  # a tracestate without its trace belongs to nobody (Trace Context §3.3)
+    if not trace:
+        trace = drawn[32:48].hex()
+        traceparent = f"00-{trace}-{drawn[48:56].hex()}-01"
+    return Correlation(
+        txn=(not edge and transaction(request.header(CORRELATION))) or request_id,
+        request_id=request_id,
+        trace_id=trace,
+        traceparent=traceparent,
+        handle=drawn[16:32].hex(),
+        baggage="" if edge else _visible(request.header("baggage")),
+        tracestate=_visible(request.header("tracestate")) if continued else "",
+    )
+
+
+def outbound_correlation(
+    request: Request, random: Randomness, txn: str, trace: str
+) -> tuple[str, str, str]:
+    """(transaction id, trace id, traceparent) of a call: the caller's, else the application's."""
+    traceparent = request.header("traceparent")
+    own = trace_id(traceparent)
+    if not own:
+        drawn = random(24)
+        own = trace or drawn[:16].hex()
+        traceparent = f"00-{own}-{drawn[16:].hex()}-01"
+    said = txn or transaction(request.header(CORRELATION))
+    if not said:
+        said = transaction(request.header(REQUEST_ID)) or str(
+            uuid.UUID(bytes=random(16), version=4)
+        )
+    return said, own, traceparent
+
+
+def _visible(value: str) -> str:
+    """*value*, or nothing where a control character would keep us from writing it again."""
+    return "" if _CONTROL.search(value) else value
+
+
+def transaction(text: str) -> str:
+    """*text* where it is usable as a transaction id, else an empty string."""
+    return text if _WELL_FORMED.fullmatch(text) else ""

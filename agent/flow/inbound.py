@@ -1,0 +1,168 @@
+"""Who is calling, may they, and what does the application see of it? The inbound pipeline."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from agent.context.caller import Caller
+from agent.context.carriers import HANDLE_HEADER, with_handle
+from agent.context.store import ContextStore
+from agent.credentials.credential import Moment
+from agent.errors import Denial, Reason
+from agent.flow.correlation import Correlation, Randomness, inbound_correlation
+from agent.flow.decision import Allow, Decision, Facts
+from agent.flow.headers import CORRELATION, REQUEST_ID, Badge
+from agent.flow.request import Request
+from agent.identity.bearer import one_bearer
+from agent.identity.principal import IssuerKind, RawToken, Verified
+from agent.policy.path import canonical
+from agent.policy.requirement import Permitted, permit
+from agent.policy.routes import Routes, Rule
+
+Verify = Callable[[RawToken, Moment], Verified | Denial]
+ChainCheck = Callable[[Verified], Denial | None]
+Swap = Callable[[Caller, Moment], str | Denial]
+"""Gives the token that the application sees instead of the caller's."""
+
+# How long an anonymous request is remembered for its outbound calls, in seconds.
+ANONYMOUS_LIFE = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Inbound:
+    """The inbound pipeline of one configuration, ready to decide."""
+
+    routes: Routes
+    verify: Verify
+    chain: ChainCheck
+    badge: Badge
+    store: ContextStore
+    random: Randomness
+    edge: bool
+    forward: str
+    swap: Swap | None
+
+    def decide(self, request: Request, moment: Moment) -> Decision:
+        """Decide on one request. Every path that does not reach the last line denies."""
+        ids = inbound_correlation(request, self.random, self.edge)
+        facts = Facts(txn=ids.txn, trace_id=ids.trace_id)
+        path = canonical(request.target)
+        if isinstance(path, Denial):
+            return Decision(path, facts)
+        facts.path = path.text
+        rule = self.routes.match(request.method, request.host, path)
+        if isinstance(rule, Denial):
+            return Decision(rule, facts)
+        facts.rule = rule.pattern
+        if rule.anonymous:
+            return self._let_in(None, ids, facts, moment)
+        token = one_bearer(request.headers.get("authorization"))
+        if isinstance(token, Denial):
+            return Decision(token, facts)
+        verified = self.verify(token, moment)
+        if isinstance(verified, Denial):
+            return Decision(verified, facts)
+        facts.verified = verified
+        permitted = self._permit(verified, rule)
+        if isinstance(permitted, Denial):
+            return Decision(permitted, facts)
+        return self._let_in(verified, ids, facts, moment)
+
+    def _permit(self, verified: Verified, rule: Rule) -> Permitted | Denial:
+        if loop := self.chain(verified):
+            return loop
+        if self.edge and verified.principal.issuer_kind is IssuerKind.INTERNAL:
+            # SECURITY.md 11: verified only so that a loop can be called by its name
+            return Denial(Reason.UNTRUSTED_ISSUER, "internal tokens are not accepted here")
+        return permit(verified.principal, rule.requirement)
+
+    def _let_in(
+        self, verified: Verified | None, ids: Correlation, facts: Facts, moment: Moment
+    ) -> Decision:
+        caller = _caller(verified, ids, moment.now)
+        facts.txn = caller.txn
+        shown = self._authorization(caller, moment)
+        if isinstance(shown, Denial):
+            return Decision(shown, facts)
+        if shown:
+            caller = _seen_with(caller, shown)
+        self.store.remember(caller)
+        written, removed, facts.dropped_headers = self.badge.headers(
+            verified.principal if verified else None
+        )
+        written |= {
+            CORRELATION: caller.txn,
+            REQUEST_ID: ids.request_id,
+            "traceparent": ids.traceparent,
+            HANDLE_HEADER: ids.handle,
+        }
+        written["baggage"], written["tracestate"] = with_handle(
+            ids.handle, ids.baggage, ids.tracestate
+        )
+        if shown:
+            written["authorization"] = f"Bearer {shown}"
+        else:
+            removed.append("authorization")
+        return Decision(
+            Allow(
+                set=tuple(written.items()),
+                remove=(*removed, *self.badge.always_removed),
+                metadata=_metadata(caller),
+            ),
+            facts,
+        )
+
+    def _authorization(self, caller: Caller, moment: Moment) -> str | Denial:
+        """The bearer token that the application sees, empty for none."""
+        if caller.verified is None or self.forward == "none":
+            return ""  # an unverified token must not look like a verified one
+        if self.forward == "original":
+            return caller.verified.token
+        if self.swap is None:
+            raise ValueError(f"inbound.forward is {self.forward}, but nothing mints that token")
+        return self.swap(caller, moment)
+
+
+def _caller(verified: Verified | None, ids: Correlation, now: float) -> Caller:
+    principal = verified.principal if verified else None
+    return Caller(
+        verified=verified,
+        handle=ids.handle,
+        txn=(principal.txn if principal else "") or ids.txn,
+        request_id=ids.request_id,
+        trace_id=ids.trace_id,
+        expires_at=principal.expires_at if principal else now + ANONYMOUS_LIFE,
+    )
+
+
+def _seen_with(caller: Caller, token: str) -> Caller:
+    """The same caller, findable by the token that the application was given."""
+    verified = caller.verified
+    given = (
+        verified.token_hash
+        if verified and verified.token == token
+        else hashlib.sha256(token.encode()).digest()
+    )
+    return Caller(
+        verified=verified,
+        handle=caller.handle,
+        txn=caller.txn,
+        request_id=caller.request_id,
+        trace_id=caller.trace_id,
+        expires_at=caller.expires_at,
+        given=given,
+    )
+
+
+def _metadata(caller: Caller) -> tuple[tuple[str, str], ...]:
+    principal = caller.verified.principal if caller.verified else None
+    if principal is None:
+        return (("txn", caller.txn),)
+    return (
+        ("txn", caller.txn),
+        ("subject", principal.subject),
+        ("tenant", principal.tenant),
+        ("client", principal.client),
+    )

@@ -1,0 +1,134 @@
+"""For whom is this call, and which credential goes with it? The outbound pipeline."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from agent.context import carriers
+from agent.context.caller import Caller
+from agent.context.resolution import Lookup, resolve
+from agent.credentials.credential import Credential, Moment
+from agent.errors import Denial, Reason
+from agent.flow.correlation import Randomness, outbound_correlation
+from agent.flow.decision import Allow, Decision, Facts
+from agent.flow.headers import CORRELATION, IDENTITY, underscored
+from agent.flow.request import Request
+
+# What must not leave the pod: who the caller is, and the handle (DESIGN.md §5).
+_KEPT_INSIDE = (
+    *IDENTITY,
+    *underscored(IDENTITY),
+    carriers.HANDLE_HEADER,
+    *underscored((carriers.HANDLE_HEADER,)),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One destination, compiled.
+
+    `for_caller`: the credential may speak for the caller, so a doubt about who that is denies the
+    call. Where it never does, a doubt only leaves the call without a caller in the audit record.
+    """
+
+    name: str
+    credential: Credential
+    for_caller: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Outbound:
+    """The outbound pipeline of one configuration, ready to decide."""
+
+    targets: Mapping[str, Target]
+    store: Lookup
+    random: Randomness
+    passthrough: bool
+    extra_identity: tuple[str, ...] = ()
+
+    def decide(self, request: Request, moment: Moment) -> Decision:
+        """Decide on one call of the application. Every path but the last denies."""
+        facts = Facts(destination=request.destination or None)
+        relayed = bearer_hash(request.header("authorization"))
+        caller = self._caller(request, relayed, moment.now)
+        known = caller if isinstance(caller, Caller) else None
+        facts.verified = known.verified if known else None
+        facts.txn, facts.trace_id, traceparent = outbound_correlation(
+            request, self.random, known.txn if known else "", known.trace_id if known else ""
+        )
+        headers = {CORRELATION: facts.txn, "traceparent": traceparent}
+        if request.passthrough and self.passthrough:
+            return self._pass(request, relayed, headers, facts, moment)
+        target = self.targets.get(request.destination)
+        if target is None:
+            return Decision(_not_allowed(), facts)
+        facts.rule, facts.credential = target.name, target.credential.kind
+        if isinstance(caller, Denial) and target.for_caller:
+            return Decision(caller, facts)
+        injection = target.credential.obtain(known, moment)
+        if isinstance(injection, Denial):
+            return Decision(injection, facts)
+        if injection.acts_as is not None:
+            facts.credential = f"{target.credential.kind}:{injection.acts_as}"
+        headers |= dict(injection.headers)
+        return Decision(self._send(request, headers, ("authorization",)), facts)
+
+    def _caller(
+        self, request: Request, relayed: bytes | None, now: float
+    ) -> Caller | Denial | None:
+        carried = carriers.read(
+            baggage=request.header("baggage"),
+            tracestate=request.header("tracestate"),
+            header=request.header(carriers.HANDLE_HEADER),
+            request_id=request.header("x-request-id"),
+            traceparent=request.header("traceparent"),
+        )
+        return resolve(carried, relayed, self.store, now)
+
+    def _pass(
+        self,
+        request: Request,
+        relayed: bytes | None,
+        headers: dict[str, str],
+        facts: Facts,
+        moment: Moment,
+    ) -> Decision:
+        """A host that no destination names: nothing of the caller's goes there."""
+        facts.credential = "passthrough"
+        ours = relayed is not None and self.store.by_token(relayed, moment.now) is not None
+        return Decision(
+            self._send(request, headers, ("authorization",) if ours else ()),
+            facts,
+        )
+
+    def _send(self, request: Request, headers: dict[str, str], scrub: tuple[str, ...]) -> Allow:
+        removed = [*_KEPT_INSIDE, *self.extra_identity]
+        for name in ("baggage", "tracestate"):
+            value = request.header(name)
+            rest = carriers.without_handle(value)
+            if rest and rest != value:
+                headers[name] = rest
+            elif value and not rest:
+                removed.append(name)
+        removed.extend(scrub)
+        return Allow(
+            set=tuple(headers.items()),
+            remove=tuple(name for name in removed if name not in headers),
+        )
+
+
+def bearer_hash(authorization: str) -> bytes | None:
+    """SHA-256 of a relayed bearer token, None where there is none."""
+    parts = authorization.split()
+    if len(parts) != 2 or parts[0].lower() != "bearer":
+        return None
+    return hashlib.sha256(parts[1].encode()).digest()
+
+
+def _not_allowed() -> Denial:
+    return Denial(
+        Reason.DESTINATION_NOT_ALLOWED,
+        "no destination is configured for this host; name it under destinations[].hosts",
+    )

@@ -1,0 +1,35 @@
+"""What is asked? A request as Envoy shows it to us, whatever carried it here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Direction(StrEnum):
+    """Whether somebody calls the application, or the application calls somebody."""
+
+    INBOUND = "inbound"
+    OUTBOUND = "outbound"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request. `target` is the raw path with its query; header names are lower-case.
+
+    `direction` and `destination` come from our own route's context extensions, never from a header
+    (SECURITY.md 25). `passthrough` marks a host that no destination names.
+    """
+
+    direction: Direction
+    method: str
+    target: str
+    host: str
+    headers: Mapping[str, str]
+    destination: str = ""
+    passthrough: bool = False
+
+    def header(self, name: str) -> str:
+        """A header's value, empty where it is absent."""
+        return self.headers.get(name, "")

@@ -1,0 +1,38 @@
+"""Which one token does the `Authorization` header carry (RFC 6750 §2.1)?"""
+
+from __future__ import annotations
+
+import re
+
+from agent.errors import Denial, Reason
+from agent.identity.principal import RawToken
+
+MAX_TOKEN = 16 * 1024  # bytes; SECURITY.md 13
+
+_SCHEME = re.compile(r"\s*([!#$%&'*+.^_`|~0-9A-Za-z-]*)", re.ASCII)  # RFC 9110 §11.1: a token
+# RFC 6750 §2.1: b64token. Neither comma nor white space is in it, and Envoy merges several
+# Authorization headers into one with commas: so whatever matches is exactly one credential.
+_BEARER = re.compile(r"bearer ([A-Za-z0-9._~+/-]+=*)", re.ASCII | re.IGNORECASE)
+
+
+def one_bearer(authorization: str | None, max_bytes: int = MAX_TOKEN) -> RawToken | Denial:
+    """Return the one bearer token of *authorization* (the header's value, None if absent).
+
+    >>> one_bearer("Bearer abc.def.ghi")
+    'abc.def.ghi'
+    >>> one_bearer("Bearer a.b.c,Bearer d.e.f").reason
+    <Reason.MALFORMED_TOKEN: 'malformed_token'>
+    """
+    if not authorization:
+        return Denial(Reason.MISSING_TOKEN, "The request carries no Authorization header.")
+    scheme = _SCHEME.match(authorization)
+    if scheme is None or scheme[1].lower() != "bearer":
+        return Denial(Reason.MISSING_TOKEN, "The Authorization header carries no bearer token.")
+    if len(authorization) > max_bytes + len("bearer "):
+        return Denial(Reason.MALFORMED_TOKEN, f"The token is longer than {max_bytes} bytes.")
+    bearer = _BEARER.fullmatch(authorization)
+    if bearer is None:
+        return Denial(
+            Reason.MALFORMED_TOKEN, "The Authorization header must carry exactly one bearer token."
+        )
+    return RawToken(bearer[1])

@@ -1,0 +1,110 @@
+"""Do a token's registered claims hold: its times, its audience, the forms of its values?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeGuard
+
+from agent.errors import Denial, Reason
+
+Claims = Mapping[str, Any]
+
+LATEST = 253_402_300_799  # 9999-12-31T23:59:59Z, in UTC seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """When a token may be used, in UTC seconds: from `not_before` until before `expires_at`."""
+
+    not_before: float
+    expires_at: float
+
+
+def window(claims: Claims) -> Window | Denial:
+    """Return the times of *claims*: `exp` must be there, and each must be a sane number."""
+    for name in ("exp", "nbf", "iat"):
+        if name in claims and not _is_time(claims[name]):
+            return Denial(Reason.INVALID_TOKEN, f"The token's '{name}' is not a valid time.")
+    if "exp" not in claims:
+        return Denial(Reason.INVALID_TOKEN, "The token has no expiry.")
+    return Window(max(claims.get("nbf", 0), claims.get("iat", 0)), claims["exp"])
+
+
+def expired(times: Window, now: float, skew: float) -> Denial | None:
+    """RFC 7519 §4.1.4: on or after `exp` is too late; *skew* seconds of tolerance."""
+    if now >= times.expires_at + skew:
+        return Denial(Reason.EXPIRED_TOKEN, "The token has expired.")
+    return None
+
+
+def premature(times: Window, now: float, skew: float) -> Denial | None:
+    """RFC 7519 §4.1.5; a token issued in the future is as wrong as one not yet valid."""
+    if now < times.not_before - skew:
+        return Denial(Reason.INVALID_TOKEN, "The token is not valid yet.")
+    return None
+
+
+def other_audience(claims: Claims, audiences: Collection[str]) -> Denial | None:
+    """RFC 7519 §4.1.3: one of the token's audiences is exactly one of *audiences*."""
+    if "aud" not in claims:
+        return Denial(Reason.WRONG_AUDIENCE, "The token names no audience.")
+    named = claims["aud"]
+    if isinstance(named, str):
+        named = [named]
+    if not named or not _is_texts(named):
+        return Denial(Reason.INVALID_TOKEN, "The token's 'aud' is not a string or a list of them.")
+    if not any(audience in audiences for audience in named):
+        return Denial(Reason.WRONG_AUDIENCE, "The token is meant for another audience.")
+    return None
+
+
+def _is_time(value: object) -> bool:
+    # SECURITY.md 7: a boolean is an int in Python, and 10^30 is a number in JSON.
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return 0 <= value <= LATEST  # false for NaN too
+
+
+def _is_texts(value: object) -> TypeGuard[list[str]]:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What the value of a claim must look like."""
+
+    name: str
+    holds: Callable[[object], bool]
+
+
+TEXT = Form("a string", lambda value: isinstance(value, str))
+TEXTS = Form("a list of strings", _is_texts)
+WORDS = Form(
+    "a string or a list of strings", lambda value: isinstance(value, str) or _is_texts(value)
+)
+
+
+def misshapen(claims: Claims, shape: Mapping[str, Form]) -> Denial | None:
+    """Refuse the token if a claim that is present does not have the form that *shape* says."""
+    for name, form in shape.items():
+        if name in claims and not form.holds(claims[name]):
+            return Denial(Reason.INVALID_TOKEN, f"The token's '{name}' is not {form.name}.")
+    return None
+
+
+def text(claims: Claims, *names: str) -> str:
+    """The first of these claims that is a non-empty string, or an empty one."""
+    for name in names:
+        value = claims.get(name)
+        if isinstance(value, str) and value:
+            return value
+    return ""
+
+
+def words(claims: Claims, name: str) -> frozenset[str]:
+    """A claim of several values: a list of strings, or a string with spaces between them."""
+    value = claims.get(name)
+    if isinstance(value, str):
+        return frozenset(value.split(" ")) - {""}  # RFC 6749 §3.3: a space and nothing else
+    return frozenset(value) if _is_texts(value) else frozenset()

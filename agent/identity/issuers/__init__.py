@@ -1,0 +1,1 @@
+"""What does each kind of issuer promise about its tokens? One file for each kind."""

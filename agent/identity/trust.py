@@ -1,0 +1,149 @@
+"""Whom do we trust, by the present configuration, and are their keys there?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from agent.config.attache import Attache
+from agent.config.issuers import B2C, Entra, Issuer, Oidc
+from agent.errors import Denial
+from agent.identity.issuers.b2c import B2CIssuer
+from agent.identity.issuers.document import Document
+from agent.identity.issuers.entra import EntraIssuer
+from agent.identity.issuers.entry import Entry
+from agent.identity.issuers.internal import InternalIssuer
+from agent.identity.issuers.oidc import OidcIssuer
+from agent.identity.principal import IssuerKind, RawToken, Verified
+from agent.identity.refresh import Refresher, Source
+from agent.identity.sources import Fetch
+from agent.identity.verifier import Moment, Verifier
+
+# Issuers that are known by their configuration come before those whose name is discovered: no
+# metadata can then claim the `iss` of another entry.
+_ORDER = (IssuerKind.OIDC, IssuerKind.INTERNAL, IssuerKind.ENTRA, IssuerKind.B2C)
+
+
+class Trust:
+    """The issuers of one configuration, their keys, and the verifier over them."""
+
+    def __init__(
+        self,
+        entries: tuple[Entry, ...],
+        sources: Mapping[Document, Source],
+        refresher: Refresher,
+        verifier: Verifier,
+        clock: Callable[[], float],
+    ) -> None:
+        self._entries = entries
+        self._sources = sources
+        self._refresher = refresher
+        self._verifier = verifier
+        self._clock = clock
+
+    @classmethod
+    def build(
+        cls,
+        config: Attache,
+        clock: Callable[[], float],
+        fetch: Fetch,
+        previous: Trust | None = None,
+    ) -> Trust:
+        """Assemble what *config* says. What *previous* knows of unchanged documents is kept.
+
+        *clock* gives UTC seconds. Verified tokens are never carried over: they hold under the
+        configuration that they were verified by (SECURITY.md 15).
+        """
+        entries = _entries(config)
+        known = previous._sources if previous else {}
+        sources = {
+            document: known.get(document) or Source(document, entry.name)
+            for entry in entries
+            for document in entry.documents
+        }
+        threads = config.agent.threads
+        refresher = Refresher(sources.values(), fetch, clock, most_waiting=max(1, threads // 2))
+        verifier = Verifier(
+            sorted(entries, key=lambda entry: _ORDER.index(entry.kind)),
+            sources,
+            refresher.ask,
+            skew=config.agent.clock_skew,
+            max_tokens=config.agent.max_tokens,
+        )
+        return cls(entries, sources, refresher, verifier, clock)
+
+    def start(self) -> None:
+        """Begin to fetch keys, in the background."""
+        self._refresher.start()
+
+    def stop(self) -> None:
+        """End the background's work; what is known stays."""
+        self._refresher.stop()
+
+    def verify(self, token: RawToken, moment: Moment) -> Verified | Denial:
+        """See `Verifier.verify`."""
+        return self._verifier.verify(token, moment)
+
+    def wait_ready(self, seconds: float) -> bool:
+        """Wait until every document was tried and nothing is missing; False after *seconds*."""
+        tried = self._sources.values()
+        return self._refresher.wait(
+            lambda: all(source.attempts for source in tried) and not self.missing(), seconds
+        )
+
+    def missing(self) -> list[str]:
+        """For whose tokens keys are missing, and why: one sentence each."""
+        now = self._clock()
+        sentences = []
+        for entry in self._entries:
+            groups: dict[str, list[Source]] = {}
+            for document in entry.documents:
+                groups.setdefault(document.group, []).append(self._sources[document])
+            for group, members in groups.items():
+                if not any(member.loaded(now) for member in members):
+                    why = "; ".join(m.state.error for m in members if m.state.error)
+                    part = f"issuer '{entry.name}'" + (f", {group}" if group else "")
+                    sentences.append(f"{part}: no keys ({why or 'not fetched yet'})")
+        return sentences
+
+    def status(self) -> list[dict[str, Any]]:
+        """What is known of each document, for /status; nothing in it is secret."""
+        return [
+            self._status_of(entry, self._sources[document])
+            for entry in self._entries
+            for document in entry.documents
+        ]
+
+    def _status_of(self, entry: Entry, source: Source) -> dict[str, Any]:
+        state, now = source.state, self._clock()
+        keys = state.loaded.keys if state.loaded else None
+        return {
+            "name": entry.name,
+            "kind": entry.kind.value,
+            "part": source.document.group,
+            "source": source.document.source,
+            "issuer": source.issuer() or source.document.issuer or None,
+            "keys": sorted(keys.keys) if keys else [],
+            "refused": list(keys.refused) if keys else [],
+            "usable": source.loaded(now) is not None,
+            "ageSeconds": round(now - state.fetched_at, 1) if keys else None,
+            "nextSeconds": round(max(0.0, state.next_due - now), 1),
+            "failures": state.failures,
+            "error": state.error or None,
+        }
+
+
+def _entries(config: Attache) -> tuple[Entry, ...]:
+    """The issuers whose tokens this agent looks at."""
+    return tuple(_entry(issuer, config.agent.clock_skew) for issuer in config.issuers)
+
+
+def _entry(issuer: Issuer, skew: float) -> Entry:
+    rules = issuer.rules
+    if isinstance(rules, Entra):
+        return EntraIssuer(issuer.name, rules)
+    if isinstance(rules, B2C):
+        return B2CIssuer(issuer.name, rules)
+    if isinstance(rules, Oidc):
+        return OidcIssuer(issuer.name, rules)
+    return InternalIssuer(issuer.name, rules, skew)

@@ -1,0 +1,193 @@
+"""Is this token genuine, ours to accept, and in time; and who is calling with it?"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from agent.errors import Denial, Reason
+from agent.identity.cache import Cache
+from agent.identity.claims import Claims, Window, expired, other_audience, premature, window
+from agent.identity.issuers.document import Document, Loaded
+from agent.identity.issuers.entry import Entry, Signed, invalid, unavailable
+from agent.identity.jose import Header, Parsed, parse
+from agent.identity.jwk import VerificationKey
+from agent.identity.principal import RawToken, Verified
+from agent.identity.refresh import Source
+
+MAX_CACHE_BYTES = 128 * 1024 * 1024
+_MARGIN = 0.05  # seconds of the deadline that are left for deciding after a wait
+
+
+class Moment(Protocol):
+    """When a request is decided: `now` in UTC seconds, `deadline` in seconds that remain."""
+
+    @property
+    def now(self) -> float: ...
+
+    @property
+    def deadline(self) -> float: ...
+
+
+Ask = Callable[[Source, float], bool]
+"""Have a source fetched for an unknown key id, waiting so many seconds (`Refresher.ask`)."""
+
+
+@dataclass(slots=True)
+class _Known:
+    """A verified token, and under which keys it was verified."""
+
+    verified: Verified
+    window: Window
+    source: Source
+    loaded: Loaded
+    key: VerificationKey
+    generation: int
+
+
+class Verifier:
+    """Verifies tokens under one configuration of issuers.
+
+    *entries* in the order in which they are asked whose token it is. *skew* is in seconds.
+    """
+
+    def __init__(
+        self,
+        entries: Sequence[Entry],
+        sources: Mapping[Document, Source],
+        ask: Ask,
+        *,
+        skew: float,
+        max_tokens: int,
+        max_bytes: int = MAX_CACHE_BYTES,
+    ) -> None:
+        self._entries = tuple(entries)
+        self._sources = sources
+        self._ask = ask
+        self._skew = skew
+        self._cache: Cache[_Known] = Cache(max_tokens, max_bytes)
+
+    def verify(self, token: RawToken, moment: Moment) -> Verified | Denial:
+        """Return proof of who is calling, or the first reason why there is none.
+
+        Blocks only for an unknown key id, and then for less than `moment.deadline`.
+        """
+        digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+        known = self._cache.get(digest)
+        if known is not None:
+            if _still_keyed(known):
+                if denial := self._out_of_time(known.window, moment.now):
+                    return denial
+                return known.verified
+            self._cache.discard(digest)
+        return self._verify(token, digest, moment)
+
+    def _verify(self, token: RawToken, digest: bytes, moment: Moment) -> Verified | Denial:
+        parsed = parse(token)
+        if isinstance(parsed, Denial):
+            return parsed
+        iss = parsed.claims.get("iss")
+        if not isinstance(iss, str):
+            return Denial(Reason.MALFORMED_TOKEN, "The token names no issuer.")
+        found = self._locate(iss, parsed.claims)
+        if isinstance(found, Denial):
+            return found
+        entry, source = found
+        generation = source.state.generation
+        keyed = self._key(source, parsed.header, moment)
+        if isinstance(keyed, Denial):
+            return keyed
+        loaded, key = keyed
+        signed = self._signed(parsed, iss, entry, source, loaded, key, moment.now)
+        if isinstance(signed, Denial):
+            return signed
+        principal = entry.principal(signed)
+        if isinstance(principal, Denial):
+            return principal
+        verified = Verified(token, digest, principal, key.kid, signed.window.not_before)
+        known = _Known(verified, signed.window, source, loaded, key, generation)
+        # A parsed claim takes about six times its text (measured), plus the objects around it.
+        self._cache.put(digest, known, 6 * len(token) + 2048)
+        return verified
+
+    def _locate(self, iss: str, claims: Claims) -> tuple[Entry, Source] | Denial:
+        """SECURITY.md 10: whose token it is decides whose keys are looked at, and no others."""
+        denial = Denial(Reason.UNTRUSTED_ISSUER, "The token's issuer is not trusted here.")
+        for entry in self._entries:
+            found = entry.locate(iss, claims, lambda each: self._sources[each].issuer())
+            if isinstance(found, Document):
+                return entry, self._sources[found]
+            if isinstance(found, Denial) and denial.reason is Reason.UNTRUSTED_ISSUER:
+                denial = found
+        return denial
+
+    def _key(
+        self, source: Source, header: Header, moment: Moment
+    ) -> tuple[Loaded, VerificationKey] | Denial:
+        loaded = source.loaded(moment.now)
+        if loaded is None:
+            return unavailable()
+        if header.alg not in source.document.algorithms:
+            return invalid("The token's algorithm is not one that its issuer may use.")
+        key = loaded.keys.get(header.kid)
+        if key is None and header.kid is not None:
+            if not self._ask(source, moment.deadline - _MARGIN):
+                return unavailable()
+            loaded = source.loaded(moment.now) or loaded
+            key = loaded.keys.get(header.kid)
+        if key is None:
+            return Denial(Reason.UNKNOWN_KEY, "The token is signed with a key that is not known.")
+        return loaded, key
+
+    def _signed(
+        self,
+        parsed: Parsed,
+        iss: str,
+        entry: Entry,
+        source: Source,
+        loaded: Loaded,
+        key: VerificationKey,
+        now: float,
+    ) -> Signed | Denial:
+        algorithm = parsed.header.alg
+        if algorithm not in key.algorithms:
+            return invalid("The token's algorithm is not that of its key.")
+        if not key.signed(algorithm, parsed.signing_input, parsed.signature):
+            return invalid("The token's signature is wrong.")
+        times = window(parsed.claims)
+        if isinstance(times, Denial):
+            return times
+        denial = (
+            expired(times, now, self._skew)
+            or other_audience(parsed.claims, entry.audiences)
+            or premature(times, now, self._skew)
+        )
+        if denial:
+            return denial
+        return Signed(iss, parsed.header, parsed.claims, times, key, source.document, loaded)
+
+    def _out_of_time(self, times: Window, now: float) -> Denial | None:
+        return expired(times, now, self._skew) or premature(times, now, self._skew)
+
+
+def _still_keyed(known: _Known) -> bool:
+    """Whether the token's key is still published, by its issuer and with the same meaning.
+
+    Asked again only after the document has changed: a key that vanished from a fresh document
+    takes its tokens with it at once.
+    """
+    state = known.source.state
+    if state.generation == known.generation:
+        return True
+    now_loaded, then = state.loaded, known.loaded
+    if (
+        now_loaded is None
+        or now_loaded.keys.get(known.key.kid) != known.key
+        or now_loaded.issuer != then.issuer
+        or now_loaded.cloud_instance_name != then.cloud_instance_name
+    ):
+        return False
+    known.generation = state.generation
+    return True

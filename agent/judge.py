@@ -1,0 +1,137 @@
+"""How does a question become an answer, whatever happens? `decide(bytes) -> bytes` for any server.
+
+This is the seam to the transport, and the one place where exceptions are caught: whatever breaks
+becomes a denial with `internal_error` and a stack trace in the log (SECURITY.md 17).
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from agent.credentials.credential import Moment
+from agent.envoy import check
+from agent.errors import Denial, Reason
+from agent.flow.decision import Allow, Decision, Facts
+from agent.flow.inbound import Inbound
+from agent.flow.outbound import Outbound
+from agent.flow.problem import Challenger, answer
+from agent.flow.request import Direction, Request
+from agent.telemetry.audit import AuditLog, AuditRecord
+from agent.telemetry.metrics import Metrics
+
+log = logging.getLogger("attache.decision")
+
+Clock = Callable[[], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Pipelines:
+    """What one configuration decides with; replaced as a whole by a reload."""
+
+    inbound: Inbound | None
+    outbound: Outbound | None
+    challenger: Challenger
+
+
+class Judge:
+    """Answers Envoy's questions by the pipelines of the moment."""
+
+    def __init__(
+        self, pipelines: Pipelines, audit: AuditLog, metrics: Metrics, clock: Clock, timer: Clock
+    ) -> None:
+        self.pipelines = pipelines
+        self._audit = audit
+        self._metrics = metrics
+        self._clock = clock
+        self._timer = timer
+
+    def decide(self, message: bytes, seconds: float) -> bytes:
+        """Answer a CheckRequest within *seconds*. Never raises; in doubt the answer is a denial."""
+        started = self._timer()
+        now = self._clock()
+        request: Request | None = None
+        pipelines = self.pipelines
+        try:
+            request = check.read(message)
+            decision = _decide(pipelines, request, Moment(now, seconds))
+            encoded = _encode(decision, pipelines.challenger)
+        except check.NotARequest as mistake:
+            log.error("refused a request that cannot be decided on: %s", mistake)  # noqa: TRY400
+            decision, encoded = _internal_error(pipelines.challenger)
+        except Exception:
+            log.exception("a decision failed; the request was denied. This is a bug: report it")
+            decision, encoded = _internal_error(pipelines.challenger)
+        self._report(request, decision, now, self._timer() - started)
+        return encoded
+
+    def _report(
+        self, request: Request | None, decision: Decision, now: float, elapsed: float
+    ) -> None:
+        outcome, facts = decision.outcome, decision.facts
+        denial = outcome if isinstance(outcome, Denial) else None
+        direction = request.direction.value if request else ""
+        reason = denial.reason.value if denial else None
+        principal = facts.verified.principal if facts.verified else None
+        self._metrics.decided(
+            direction, "deny" if denial else "allow", reason or "", facts.rule, elapsed
+        )
+        if facts.dropped_headers:
+            self._metrics.header_values_dropped(facts.dropped_headers)
+        self._audit.emit(
+            AuditRecord(
+                time=now,
+                decision="deny" if denial else "allow",
+                reason=reason,
+                direction=direction or None,
+                route=facts.rule or None,
+                method=request.method if request else None,
+                path=facts.path if facts.path is not None else _bare_path(request),
+                destination=facts.destination,
+                kind=principal.kind.value if principal else None,
+                subject=principal.subject if principal else None,
+                tenant=(principal.tenant or None) if principal else None,
+                client=(principal.client or None) if principal else None,
+                actors=principal.actors if principal else (),
+                txn=facts.txn or None,
+                trace_id=facts.trace_id or None,
+                issuer=principal.issuer if principal else None,
+                kid=facts.verified.key_id if facts.verified else None,
+                token_hash=facts.verified.token_hash if facts.verified else None,
+                credential=facts.credential,
+                latency_ms=elapsed * 1000,
+            )
+        )
+
+
+def _decide(pipelines: Pipelines, request: Request, moment: Moment) -> Decision:
+    if moment.deadline <= 0:
+        return Decision(Denial(Reason.DEADLINE, "the request arrived too late to be decided on"))
+    pipeline = pipelines.inbound if request.direction is Direction.INBOUND else pipelines.outbound
+    if pipeline is None:
+        raise check.NotARequest(
+            f"the route says direction {request.direction}, but listeners.{request.direction} is "
+            "not configured"
+        )
+    return pipeline.decide(request, moment)
+
+
+def _encode(decision: Decision, challenger: Challenger) -> bytes:
+    outcome = decision.outcome
+    correlation_id = decision.facts.txn or str(uuid.uuid4())
+    if isinstance(outcome, Allow):
+        return check.allow(outcome, correlation_id)
+    return check.deny(answer(outcome, correlation_id, challenger))
+
+
+def _internal_error(challenger: Challenger) -> tuple[Decision, bytes]:
+    denial = Denial(Reason.INTERNAL_ERROR, "the request could not be decided on and was refused")
+    decision = Decision(denial, Facts(txn=str(uuid.uuid4())))
+    return decision, _encode(decision, challenger)
+
+
+def _bare_path(request: Request | None) -> str | None:
+    """A path that was never read as canonical, without its query, which may hold secrets."""
+    return request.target.partition("?")[0] if request else None

@@ -1,0 +1,1 @@
+"""May they? Canonical paths, compiled routes, requirements."""

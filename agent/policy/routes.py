@@ -1,0 +1,119 @@
+"""Which rule is a request under? The first whose path, method and host match, or none."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from agent.config.routes import Requirement, Route
+from agent.errors import Denial, Reason
+from agent.policy.path import CanonicalPath
+
+# RFC 9110 §9 and RFC 5789; CONNECT and TRACE only where a route lists them.
+KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+_HOST = re.compile(r"(?:\[[0-9a-f:.]+\]|[a-z0-9]([a-z0-9._-]*[a-z0-9])?\.?)(?::\d{1,5})?", re.ASCII)
+MATCH_ANYTHING = Requirement()
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One compiled route. `segments` holds literals, or `None` for `{name}`."""
+
+    pattern: str
+    segments: tuple[str | None, ...]
+    folded: tuple[str | None, ...]
+    open_ended: bool
+    methods: frozenset[str]
+    hosts: frozenset[str]
+    anonymous: bool
+    requirement: Requirement
+
+    def matches(self, segments: tuple[str, ...], template: tuple[str | None, ...]) -> bool:
+        """Whether *segments* fit *template*, which is this rule's own or its folded one."""
+        if len(segments) != len(template) and not (
+            self.open_ended and len(segments) > len(template)
+        ):
+            return False
+        return all(
+            want is None or want == got for want, got in zip(template, segments, strict=False)
+        )
+
+
+class Routes:
+    """The compiled routes of one configuration, in their order."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self._rules = tuple(_compile(route) for route in routes)
+
+    def match(self, method: str, host: str, path: CanonicalPath) -> Rule | Denial:
+        """Return the first rule that fits, or why none does. The query never takes part.
+
+        A path that differs from a rule's only in the case of its letters is refused: an
+        application that ignores case would serve it under a rule that was never asked.
+        """
+        name = host_name(host)
+        if isinstance(name, Denial):
+            return name
+        folded = tuple(fold(segment) for segment in path.segments)
+        for rule in self._rules:
+            if rule.methods and method not in rule.methods:
+                continue
+            if not rule.methods and method not in KNOWN_METHODS:
+                continue
+            if rule.hosts and name not in rule.hosts:
+                continue
+            if rule.matches(folded, rule.folded):
+                if rule.matches(path.segments, rule.segments):
+                    return rule
+                return Denial(Reason.BAD_PATH, "the path differs from a route only in case")
+        return Denial(Reason.NO_ROUTE, "no route allows this method and path")
+
+
+def host_name(host: str) -> str | Denial:
+    """The host without its port, in lower case; a list of hosts is nobody's (ENVOY.md)."""
+    lowered = host.lower()
+    if not _HOST.fullmatch(lowered):
+        return Denial(Reason.NO_ROUTE, "the Host header is not one host", status=400)
+    bare = lowered[: lowered.index("]") + 1] if lowered.startswith("[") else lowered.split(":")[0]
+    return bare.rstrip(".")
+
+
+def fold(segment: str) -> str:
+    """*segment* as one may read it who ignores case, in the widest sense.
+
+    Full-width letters, the long s, the Kelvin sign and the i's without and with a dot of Turkish
+    all equal an ASCII letter to somebody's comparison.
+    """
+    if segment.isascii():
+        return segment.lower()
+    plain = unicodedata.normalize("NFKC", segment).upper().casefold()
+    return plain.replace("\u0307", "")  # what is left of the capital i with a dot
+
+
+def _rule_host(host: str) -> str:
+    """A host of the configuration; one that no request can name would leave its rule asleep."""
+    name = host_name(host)
+    if isinstance(name, Denial):
+        raise ValueError(f"routes: '{host}' is not a host; write it like shop.example")  # noqa: TRY004
+    return name
+
+
+def _compile(route: Route) -> Rule:
+    parts = [part for part in route.path.split("/") if part]
+    open_ended = bool(parts) and parts[-1] == "**"
+    segments = tuple(
+        None if part.startswith("{") else part for part in (parts[:-1] if open_ended else parts)
+    )
+    return Rule(
+        pattern=route.path,
+        segments=segments,
+        folded=tuple(part and fold(part) for part in segments),
+        open_ended=open_ended,
+        methods=frozenset(route.methods),
+        hosts=frozenset(_rule_host(host) for host in route.hosts),
+        anonymous=route.anonymous,
+        requirement=route.require or MATCH_ANYTHING,
+    )

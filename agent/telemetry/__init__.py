@@ -1,0 +1,1 @@
+"""What happened? Audit records, metrics and the log."""

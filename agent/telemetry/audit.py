@@ -1,0 +1,141 @@
+"""Who asked for what, and what was decided? One JSON line for each decision (DESIGN.md §9)."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+
+from agent.errors import Reason
+from agent.telemetry.sink import Sink
+
+log = logging.getLogger(__name__)
+
+QUEUE = 8192
+MAX_PATH = 1024
+MAX_TEXT = 256
+MAX_ACTORS = 64  # internalTokens.maxHops has the same bound
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRecord:
+    """One decision. None, or an empty text, is null in the record: it did not apply.
+
+    `time` is in UTC seconds since the epoch, `latency_ms` in milliseconds. `token_hash` is the
+    SHA-256 of the token; a prefix of it is written. No field ever holds a token or a secret. Long
+    values are cut when the record is made: what waits in the queue is bounded in bytes too.
+    """
+
+    time: float
+    decision: Literal["allow", "deny"]
+    direction: Literal["inbound", "outbound"]
+    latency_ms: float
+    reason: Reason | None = None
+    route: str | None = None
+    method: str | None = None
+    path: str | None = None
+    destination: str | None = None
+    kind: str | None = None
+    subject: str | None = None
+    tenant: str | None = None
+    client: str | None = None
+    actors: tuple[str, ...] = ()
+    txn: str | None = None
+    trace_id: str | None = None
+    issuer: str | None = None
+    kid: str | None = None
+    token_hash: bytes | None = None
+    credential: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.path and len(self.path) > MAX_PATH:
+            object.__setattr__(self, "path", self.path[: MAX_PATH - 1] + "…")
+        for name in _BOUNDED:
+            value = getattr(self, name)
+            if value and len(value) > MAX_TEXT:
+                object.__setattr__(self, name, value[: MAX_TEXT - 1] + "…")
+        for actor in self.actors:
+            if len(actor) > MAX_TEXT or len(self.actors) > MAX_ACTORS:
+                actors = tuple(actor[:MAX_TEXT] for actor in self.actors[:MAX_ACTORS])
+                object.__setattr__(self, "actors", actors)
+                break
+
+
+# What comes from outside; the other fields hold words of ours or of the configuration.
+_BOUNDED = (
+    "method", "subject", "tenant", "client", "txn", "trace_id", "issuer", "kid",
+)  # fmt: skip
+
+
+def line(record: AuditRecord) -> bytes:
+    """Return the record as one line of JSON: every key of DESIGN.md §9, in its order.
+
+    ASCII only: a control character, a line separator or half a surrogate pair in a value is
+    escaped, so no value can forge a second record.
+    """
+    actors = ",".join(map(_quoted, record.actors))
+    token_hash = record.token_hash.hex()[:16] if record.token_hash else None
+    text = (
+        f'{{"time":"{rfc3339(record.time)}","decision":"{record.decision}"'
+        f',"reason":{_text(record.reason)},"direction":"{record.direction}"'
+        f',"route":{_text(record.route)},"method":{_text(record.method)}'
+        f',"path":{_text(record.path)},"destination":{_text(record.destination)}'
+        f',"kind":{_text(record.kind)},"subject":{_text(record.subject)}'
+        f',"tenant":{_text(record.tenant)},"client":{_text(record.client)}'
+        f',"actors":[{actors}],"txn":{_text(record.txn)},"traceId":{_text(record.trace_id)}'
+        f',"issuer":{_text(record.issuer)},"kid":{_text(record.kid)}'
+        f',"tokenHash":{_text(token_hash)},"credential":{_text(record.credential)}'
+        f',"latencyMs":{record.latency_ms:.3f}}}\n'
+    )
+    return text.replace("\x7f", "\\u007f").encode()
+
+
+_quoted = json.encoder.encode_basestring_ascii  # json.dumps itself costs four times as much here
+
+
+def _text(value: str | None) -> str:
+    return _quoted(value) if value else "null"
+
+
+def rfc3339(time: float) -> str:
+    """Return UTC seconds as `2026-01-31T23:59:59.123Z` (RFC 3339)."""
+    text = datetime.fromtimestamp(time, UTC).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z")
+
+
+class AuditLog:
+    """Writes audit records to *file*: `stdout`, `stderr` or a path.
+
+    A decision never waits for the disk: where the queue is full, the record is lost, counted by
+    `on_loss` and loudly logged. *clock* is in seconds of a monotonic clock.
+    """
+
+    def __init__(
+        self,
+        file: str,
+        *,
+        clock: Callable[[], float],
+        on_loss: Callable[[int], None],
+        entries: int = QUEUE,
+    ) -> None:
+        self._sink = Sink(
+            file, line, entries=entries, clock=clock, complain=self._complain, on_loss=on_loss
+        )
+        self.emit: Callable[[AuditRecord], None] = self._sink.put
+        """Queue one record; costs a microsecond, formats nothing, never blocks."""
+
+    @property
+    def lost(self) -> int:
+        """How many records were lost since the start."""
+        return self._sink.lost
+
+    def close(self, timeout: float = 5.0) -> None:
+        """Write what is queued; what *timeout* seconds do not write is lost and counted."""
+        self._sink.close(timeout)
+
+    @staticmethod
+    def _complain(sentence: str) -> None:
+        log.error("AUDIT RECORDS AT RISK: %s. Free the disk or read the pipe", sentence)

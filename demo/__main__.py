@@ -1,0 +1,115 @@
+"""What does `make demo` do? It sets the stage, plays the journeys and tells how they went."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from types import FrameType
+from typing import TypeVar
+
+from rich.console import Console
+from rich.markup import escape
+
+from demo import people
+from demo.child import StartFailed
+from demo.journeys import crowd, gateway, suite, tasks, worker
+from demo.ports import NoFreePort
+from demo.screen import Screen, console
+from demo.stage import Stage
+
+T = TypeVar("T")
+
+
+def main() -> int:
+    """Run the demo: 0 if every check holds, 1 if one does not, 2 if the stage does not stand."""
+    parser = argparse.ArgumentParser(prog="attache demo", description="Watch tokens travel.")
+    parser.add_argument(
+        "--keep",
+        action="store_true",
+        default=os.environ.get("KEEP", "") not in ("", "0"),
+        help="stay up afterwards and print what to try (also KEEP=1)",
+    )
+    parser.add_argument("--log-level", default="info", help="of the agents")
+    given = parser.parse_args()
+    signal.signal(signal.SIGTERM, _as_interrupt)
+    out, began = console(), time.monotonic()
+    try:
+        stage = Stage(keep=given.keep, log_level=given.log_level)
+        out.print(
+            f"[bold]Attaché[/] · one identity provider and {len(stage.pods)} pods: in each a "
+            "program without auth code, its agent (⛨) and its Envoy"
+        )
+        with stage:
+            passed = play(stage, out, began)
+            if given.keep:
+                _stay(stage, out)
+    except (StartFailed, NoFreePort) as reason:
+        out.print(f"[bold red]The stage does not stand:[/] {escape(str(reason))}")
+        return 2
+    except KeyboardInterrupt:
+        out.print("stopped")
+        return 130
+    return 0 if passed else 1
+
+
+def play(stage: Stage, out: Console, began: float) -> bool:
+    """Play all journeys; tell whether every check holds."""
+    screen = Screen(out)
+    _play(screen, "Tasks", lambda: tasks.run(stage), screen.tasks)
+    _play(screen, "Gateway", lambda: gateway.run(stage), screen.gateway)
+    _play(screen, "Worker", lambda: worker.run(stage), screen.worker)
+    _play(screen, "Suite", lambda: suite.run(stage), screen.suite)
+    _play(screen, "Crowd", lambda: crowd.run(stage), screen.crowd)
+    screen.summary(stage.seconds_to_start, time.monotonic() - began)
+    return screen.passed
+
+
+def _play(screen: Screen, name: str, run: Callable[[], T], show: Callable[[T], None]) -> None:
+    try:
+        found = run()
+    except Exception as error:  # noqa: BLE001 - one journey's end must not hide the others
+        screen.broken(name, error)
+    else:
+        show(found)
+
+
+def _stay(stage: Stage, out: Console) -> None:
+    ada, idp = stage.people["ada"], stage.idp
+    url = {name: stage.pods[name].url for name in ("tasks", "gateway", "portal")}
+    out.print()
+    out.rule("[bold]Try it[/]", align="left", style="dim")
+    lines = (
+        "# a token for Ada (Ed, Rita, Zoë, Nick: see demo/directory.yaml); -k would do as well",
+        f"CA={stage.folder}/idp/ca.pem",
+        f"TOKEN=$(curl -s --cacert $CA {idp.base_url}/{ada.tenant}/oauth2/v2.0/token \\",
+        f"  -d grant_type=password -d client_id={people.SIGN_IN} \\",
+        f"  -d username={ada.username} -d password={ada.password} \\",
+        f"  -d scope={people.TASKS_SCOPE} \\",
+        "  | python3 -c 'import json,sys; print(json.load(sys.stdin)[\"access_token\"])')",
+        f'curl -i {url["tasks"]}/api/tasks -H "Authorization: Bearer $TOKEN" \\',
+        '  --json \'{"title": "tea"}\'',
+        f"curl -i {url['tasks']}/api/tasks                  # nobody: 401, problem+json",
+        f"# scope={people.GATEWAY_SCOPE}: curl {url['gateway']}/orders/1 …",
+        f"# scope={people.SUITE_SCOPE}:      curl {url['portal']}/pages/home …",
+        f"curl -s http://127.0.0.1:{stage.pods['tasks'].at.admin}/status   # also /readyz /metrics",
+        f"tail -f {stage.folder}/*/decisions.jsonl          # every decision",
+        f"ls {stage.folder}/tasks                           # attache.yaml (edit it: live), logs",
+    )
+    for line in lines:
+        # soft_wrap: what is copied must not be broken
+        out.print(line, markup=False, soft_wrap=True)
+    out.print("[bold]Ctrl-C ends it all.[/]")
+    threading.Event().wait()
+
+
+def _as_interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())

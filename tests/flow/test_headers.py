@@ -1,0 +1,168 @@
+"""What does the application see of its caller? Nothing that anyone else wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from urllib.parse import unquote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.flow.headers import IDENTITY, MAX_VALUE, OVERRIDES, Badge, safe_value, underscored
+from agent.identity.principal import Kind, Principal
+
+Anna = Callable[..., Principal]
+
+WRITTEN = [
+    ({}, "x-auth-kind", "user"),
+    ({"kind": Kind.APP}, "x-auth-kind", "app"),
+    ({}, "x-auth-subject", "anna-oid"),
+    ({}, "x-auth-tenant", "t1"),
+    ({"tenant": ""}, "x-auth-tenant", None),
+    ({}, "x-auth-client", "web"),
+    ({"client": ""}, "x-auth-client", None),
+    ({}, "x-auth-issuer", "https://login.example/t1/v2.0"),
+    ({"scopes": frozenset({"write", "read"})}, "x-auth-scopes", "read write"),
+    ({"scopes": frozenset()}, "x-auth-scopes", None),
+    ({"roles": frozenset({"b", "a"})}, "x-auth-roles", "a,b"),
+    ({"roles": frozenset({"a,b"})}, "x-auth-roles", "a%2Cb"),
+    ({"roles": frozenset()}, "x-auth-roles", None),
+    ({}, "x-auth-name", "Anna"),
+    ({"claims": {}}, "x-auth-name", None),
+    ({"claims": {"name": "José"}}, "x-auth-name", "Jos%C3%A9"),
+    ({"claims": {"name": 7}}, "x-auth-name", "7"),
+    ({"claims": {"name": True}}, "x-auth-name", "true"),
+    ({"claims": {"name": None}}, "x-auth-name", None),
+    ({"claims": {"name": {"a": "b"}}}, "x-auth-name", None),
+    ({"claims": {"name": ["a", "b,c"]}}, "x-auth-name", "a,b%2Cc"),
+    ({"claims": {"name": ("a", "b")}}, "x-auth-name", "a,b"),
+    ({"claims": {"name": ["a", 1]}}, "x-auth-name", None),
+    ({"claims": {"email": "a@b", "preferred_username": "c"}}, "x-auth-email", "a@b"),
+    ({"claims": {"preferred_username": "c"}}, "x-auth-email", "c"),
+    ({"claims": {"email": "", "preferred_username": "c"}}, "x-auth-email", "c"),
+    # an app has neither name nor address, whatever its token says
+    ({"kind": Kind.APP}, "x-auth-name", None),
+    ({"kind": Kind.APP}, "x-auth-email", None),
+]
+
+
+@pytest.mark.must(19)
+@pytest.mark.parametrize(("different", "name", "value"), WRITTEN)
+def test_a_header_says_what_was_verified_or_is_removed(
+    principal: Anna, different: dict[str, object], name: str, value: str | None
+) -> None:
+    written, removed, dropped = Badge({}).headers(principal(**different))
+    assert written.get(name) == value
+    assert (name in removed) is (value is None)
+    assert dropped == 0
+
+
+@pytest.mark.must(19)
+def test_for_nobody_every_identity_header_is_removed() -> None:
+    written, removed, dropped = Badge({"x-department": "dept"}).headers(None)
+    assert (written, dropped) == ({}, 0)
+    assert set(removed) == {*IDENTITY, "x-department"}
+
+
+def test_extra_claims_travel_in_headers_of_the_operators_choice(principal: Anna) -> None:
+    badge = Badge({"x-department": "dept", "x-auth-name": "nickname"})
+    anna = principal(claims={"dept": "R&D", "name": "Anna", "nickname": "Annie"})
+    written, removed, _ = badge.headers(anna)
+    assert (written["x-department"], written["x-auth-name"]) == ("R&D", "Annie")
+    assert badge.headers(principal(claims={}))[1] == ["x-auth-name", "x-auth-email", "x-department"]
+    assert "x-department" not in removed
+
+
+@pytest.mark.must(22)
+@pytest.mark.parametrize("control", ["\x00", "\n", "\r", "\r\nx-auth-roles: Admin", "\t", "\x7f"])
+@pytest.mark.parametrize("where", ["subject", "client", "tenant", "roles", "scopes", "claims"])
+def test_a_value_with_a_control_character_is_dropped_removed_and_counted(
+    principal: Anna, where: str, control: str
+) -> None:
+    bad = f"a{control}b"
+    values: dict[str, object] = {
+        "claims": {"name": bad},
+        "roles": frozenset({"x", bad}),
+        "scopes": frozenset({"x", bad}),
+    }
+    name = "x-auth-name" if where == "claims" else f"x-auth-{where}"
+    written, removed, dropped = Badge({}).headers(principal(**{where: values.get(where, bad)}))
+    assert name not in written
+    assert name in removed
+    assert dropped == 1
+
+
+@pytest.mark.must(13)
+@pytest.mark.parametrize(
+    ("value", "fits"),
+    [
+        ("a" * MAX_VALUE, True),
+        ("a" * (MAX_VALUE + 1), False),
+        ("é" * (MAX_VALUE // 6), True),  # six bytes each, once encoded
+        ("é" * (MAX_VALUE // 6 + 1), False),
+    ],
+)
+def test_a_value_over_4_kib_is_dropped(principal: Anna, value: str, fits: bool) -> None:
+    written, removed, dropped = Badge({}).headers(principal(claims={"name": value}))
+    assert ("x-auth-name" in written) is fits
+    assert ("x-auth-name" in removed) is not fits
+    assert dropped == (0 if fits else 1)
+
+
+@pytest.mark.must(13, 22)
+@given(st.text())
+def test_a_value_that_travels_is_printable_ascii_and_can_be_read_again(value: str) -> None:
+    safe = safe_value(value)
+    if safe is None:
+        assert len(value) > MAX_VALUE or any(c < " " or c == "\x7f" for c in value)
+        return
+    assert all(" " <= c <= "~" for c in safe)
+    assert value == (safe if value.isascii() else unquote(safe, errors="strict"))
+
+
+def test_underscored_names_every_other_spelling() -> None:
+    assert set(underscored(["x-auth-kind"])) == {"x_auth-kind", "x-auth_kind", "x_auth_kind"}
+    assert underscored(["authorization"]) == ()
+
+
+FORGED = [
+    "x_auth_subject",
+    "x-auth_subject",
+    "x_auth-roles",
+    "x_auth_kind",
+    "x_department",
+    "x_request_id",
+    "x-correlation_id",
+    "x_attache_context",
+    "x-http-method-override",
+    "x_http_method_override",
+    "x-original-url",
+    "x_rewrite_url",
+]
+
+
+@pytest.mark.must(19)
+@pytest.mark.parametrize("name", FORGED)
+def test_spellings_that_some_server_reads_alike_are_always_removed(name: str) -> None:
+    assert name in Badge({"x-department": "dept"}).always_removed
+
+
+NAMES = st.from_regex(r"x-[a-z0-9]{1,5}(-[a-z0-9]{1,5}){0,2}", fullmatch=True)
+
+
+@pytest.mark.must(19)
+@given(
+    st.dictionaries(NAMES | st.sampled_from([*IDENTITY, *OVERRIDES]), st.just("name"), max_size=3),
+    st.booleans(),
+)
+def test_no_header_is_both_written_and_removed_and_none_of_ours_neither(
+    principal: Anna, extra: dict[str, str], somebody: bool
+) -> None:
+    badge = Badge(extra)
+    written, removed, _ = badge.headers(principal() if somebody else None)
+    assert not set(written) & {*removed, *badge.always_removed}
+    ours = {*IDENTITY, *extra}
+    assert ours <= {*written, *removed}
+    assert set(underscored(ours)) <= set(badge.always_removed)
+    assert set(OVERRIDES) <= {*written, *removed, *badge.always_removed}

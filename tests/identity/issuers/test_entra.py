@@ -1,0 +1,241 @@
+"""Who is calling with an Entra ID token (ENTRA.md §1, SECURITY.md 9)."""
+
+from typing import Any
+
+import pytest
+
+from agent.errors import Denial, Reason
+from agent.identity.principal import IssuerKind, Kind, Verified
+
+T1, T2, T3 = (f"{digit * 8}-0000-4000-8000-{'a' * 12}" for digit in "123")
+MSA = "9188040d-6c67-4c5b-b112-36a304b66dad"
+HOST = "https://login.microsoftonline.com"
+V1, V2 = "https://sts.windows.net/{}/", HOST + "/{}/v2.0"
+CLOUD = "microsoftonline.com"
+NOW = 1_800_000_000.0
+V2_CLAIMS: dict[str, Any] = {
+    "iss": V2.format(T1),
+    "aud": "api-guid",
+    "tid": T1,
+    "oid": "user-oid",
+    "sub": "pairwise",
+    "azp": "spa-guid",
+    "scp": "access_as_user",
+    "ver": "2.0",
+    "iat": NOW - 10,
+    "exp": NOW + 300,
+}
+V1_CLAIMS = (V2_CLAIMS | {"iss": V1.format(T1), "ver": "1.0", "appid": "spa-guid", "azp": None}) | {
+    "aud": "api://task-api"
+}
+CONFIG: dict[str, Any] = {"tenants": [T1, T2], "audiences": ["api-guid", "api://task-api"]}
+
+
+def publish(web: Any, ring: Any, segment: str, tenant: str) -> None:
+    """The two documents of a tenant (or of an alias), as Entra has them."""
+    web.publish(f"{HOST}/{segment}", V1.format(tenant), ring.jwks("rsa"), cloud_instance_name=CLOUD)
+    jwks = ring.jwks(
+        ring.jwk("rsa", issuer=V2.format("{tenantid}"), cloud_instance_name=CLOUD),
+        ring.jwk("rsa-b", kid="msa", issuer=V2.format(MSA), cloud_instance_name=CLOUD),
+        ring.jwk("rsa-b", kid="gov", issuer=V2.format("{tenantid}"), cloud_instance_name="gov"),
+        ring.jwk("rsa-b", kid="bare"),
+    )
+    issuer = V2.format(tenant)
+    web.publish(f"{HOST}/{segment}/v2.0", issuer, jwks, cloud_instance_name=CLOUD)
+
+
+@pytest.fixture
+def entra(build: Any, web: Any, ring: Any) -> Any:
+    for tenant in (T1, T2):
+        publish(web, ring, tenant, tenant)
+    return build(web, {"name": "entra", "entra": CONFIG})
+
+
+@pytest.fixture
+def anyone(build: Any, web: Any, ring: Any) -> Any:
+    publish(web, ring, "organizations", "{tenantid}")
+    config = {"allowAnyTenant": True, "audiences": ["api-guid", "api://task-api"]}
+    return build(web, {"name": "entra", "entra": config})
+
+
+def reason(found: Any) -> Reason | None:
+    return found.reason if isinstance(found, Denial) else None
+
+
+@pytest.mark.must(9)
+@pytest.mark.parametrize("claims", [V1_CLAIMS, V2_CLAIMS], ids=["v1", "v2"])
+def test_a_user_is_known_by_tenant_and_object_id(entra: Any, ring: Any, claims: Any) -> None:
+    found = entra.verify(ring.mint("rsa", claims | {"roles": ["Admin"], "acrs": ["c1", "p1"]}))
+    assert isinstance(found, Verified)
+    principal = found.principal
+    assert (principal.kind, principal.issuer_kind) == (Kind.USER, IssuerKind.ENTRA)
+    assert (principal.tenant, principal.subject, principal.realm) == (T1, "user-oid", T1)
+    assert (principal.client, principal.issuer) == ("spa-guid", claims["iss"])
+    assert (principal.scopes, principal.roles) == ({"access_as_user"}, {"Admin"})
+    assert principal.auth_contexts == {"c1", "p1"}
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        ({}, Kind.USER),
+        ({"idtyp": "user"}, Kind.USER),
+        ({"scp": None, "idtyp": "app"}, Kind.APP),
+        ({"scp": None, "sub": "user-oid"}, Kind.APP),
+        ({"scp": None, "sub": "user-oid", "idtyp": "app"}, Kind.APP),
+        ({"sub": "user-oid"}, Kind.USER),
+        ({"scp": None}, None),
+        ({"scp": ""}, None),
+        ({"scp": " "}, None),
+        ({"scp": None, "idtyp": "user"}, None),
+        ({"scp": None, "sub": "user-oid", "idtyp": "user"}, None),
+        ({"idtyp": "app"}, None),
+        ({"idtyp": "device"}, None),
+        ({"idtyp": "App", "scp": None}, None),
+        ({"scp": None, "sub": None}, None),
+    ],
+    ids=str,
+)
+def test_an_app_is_told_from_a_user_and_both_from_an_id_token(
+    entra: Any, ring: Any, said: dict[str, Any], kind: Kind | None
+) -> None:
+    found = entra.verify(ring.mint("rsa", V2_CLAIMS | said))
+    if kind is None:
+        assert reason(found) is Reason.INVALID_TOKEN
+    else:
+        assert isinstance(found, Verified)
+        assert found.principal.kind is kind
+
+
+@pytest.mark.must(9)
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ({"iss": V2.format(T3), "tid": T3}, Reason.TENANT_NOT_ALLOWED),
+        ({"iss": V1.format(T3), "tid": T3, "ver": "1.0"}, Reason.TENANT_NOT_ALLOWED),
+        ({"tid": T2}, Reason.INVALID_TOKEN),
+        ({"iss": V2.format(T2)}, Reason.INVALID_TOKEN),
+        ({"tid": T1.upper()}, Reason.INVALID_TOKEN),
+        ({"iss": V2.format(T1.upper()), "tid": T1.upper()}, Reason.UNTRUSTED_ISSUER),
+        ({"iss": V2.format(T1.upper())}, Reason.UNTRUSTED_ISSUER),
+        ({"tid": None}, Reason.INVALID_TOKEN),
+        ({"tid": ""}, Reason.INVALID_TOKEN),
+        ({"tid": [T1]}, Reason.INVALID_TOKEN),
+        ({"tid": T1 + "\n"}, Reason.INVALID_TOKEN),
+        ({"iss": V2.format("{tenantid}")}, Reason.UNTRUSTED_ISSUER),
+        ({"iss": V2.format("{tenantid}"), "tid": "{tenantid}"}, Reason.UNTRUSTED_ISSUER),
+        ({"iss": V2.format("common")}, Reason.UNTRUSTED_ISSUER),
+        ({"iss": V2.format(T1) + "/"}, Reason.UNTRUSTED_ISSUER),
+        ({"iss": "https://evil.example/" + T1 + "/v2.0"}, Reason.UNTRUSTED_ISSUER),
+        ({"iss": V2.format(T3), "tid": T1}, Reason.UNTRUSTED_ISSUER),
+        ({"ver": "1.0"}, Reason.INVALID_TOKEN),
+        ({"ver": "2"}, Reason.INVALID_TOKEN),
+        ({"ver": 2}, Reason.INVALID_TOKEN),
+        ({"oid": None}, Reason.INVALID_TOKEN),
+        ({"oid": ""}, Reason.INVALID_TOKEN),
+        ({"oid": 1}, Reason.INVALID_TOKEN),
+        ({"roles": "Admin"}, Reason.INVALID_TOKEN),
+        ({"scp": ["access_as_user"]}, Reason.INVALID_TOKEN),
+        ({"acrs": "c1"}, Reason.INVALID_TOKEN),
+        ({"at_hash": "x"}, Reason.INVALID_TOKEN),
+        ({"aud": "API-GUID"}, Reason.WRONG_AUDIENCE),
+        ({"aud": "api://task-api/"}, Reason.WRONG_AUDIENCE),
+    ],
+    ids=str,
+)
+def test_a_token_that_breaks_a_rule_is_refused(
+    entra: Any, ring: Any, said: dict[str, Any], expected: Reason
+) -> None:
+    assert reason(entra.verify(ring.mint("rsa", V2_CLAIMS | said))) is expected
+
+
+def test_a_token_need_not_name_its_version(entra: Any, ring: Any) -> None:
+    assert isinstance(entra.verify(ring.mint("rsa", V2_CLAIMS | {"ver": None})), Verified)
+
+
+@pytest.mark.must(9)
+@pytest.mark.parametrize("kid", ["msa", "gov"])
+def test_a_key_of_another_issuer_or_cloud_signs_nothing_here(entra: Any, ring: Any, kid: str) -> None:
+    found = entra.verify(ring.mint("rsa-b", V2_CLAIMS, kid=kid))
+    assert reason(found) is Reason.INVALID_TOKEN
+    assert "key belongs to another" in found.detail
+    assert isinstance(entra.verify(ring.mint("rsa-b", V2_CLAIMS, kid="bare")), Verified)
+
+
+@pytest.mark.must(9)
+def test_any_tenant_is_a_choice_and_the_issuer_still_follows_the_tenant(
+    anyone: Any, ring: Any
+) -> None:
+    for tenant in (T1, T3):
+        claims = V2_CLAIMS | {"iss": V2.format(tenant), "tid": tenant}
+        found = anyone.verify(ring.mint("rsa", claims))
+        assert isinstance(found, Verified)
+        assert found.principal.tenant == tenant
+        old = V1_CLAIMS | {"iss": V1.format(tenant), "tid": tenant}
+        assert isinstance(anyone.verify(ring.mint("rsa", old)), Verified)
+    for said in ({"tid": T2}, {"tid": None}, {"iss": V2.format(T1.upper()), "tid": T1.upper()}):
+        assert reason(anyone.verify(ring.mint("rsa", V2_CLAIMS | said))) is Reason.UNTRUSTED_ISSUER
+
+
+@pytest.mark.must(9)
+def test_the_key_of_personal_accounts_signs_for_their_tenant_only(anyone: Any, ring: Any) -> None:
+    personal = V2_CLAIMS | {"iss": V2.format(MSA), "tid": MSA}
+    assert isinstance(anyone.verify(ring.mint("rsa-b", personal, kid="msa")), Verified)
+    assert reason(anyone.verify(ring.mint("rsa-b", V2_CLAIMS, kid="msa"))) is Reason.INVALID_TOKEN
+
+
+def test_common_serves_where_organizations_is_missing(build: Any, web: Any, ring: Any) -> None:
+    publish(web, ring, "common", "{tenantid}")
+    world = build(
+        web, {"name": "entra", "entra": {"allowAnyTenant": True, "audiences": ["api-guid"]}}
+    )
+    assert isinstance(world.verify(ring.mint("rsa", V2_CLAIMS)), Verified)
+
+
+@pytest.mark.parametrize("missing", ["/v2.0", ""])
+def test_a_missing_document_breaks_the_other_version_only(
+    build: Any, web: Any, ring: Any, missing: str
+) -> None:
+    publish(web, ring, T1, T1)
+    del web.documents[f"{HOST}/{T1}{missing}/.well-known/openid-configuration"]
+    world = build(web, {"name": "entra", "entra": CONFIG | {"tenants": [T1]}})
+    present, absent = (V1_CLAIMS, V2_CLAIMS) if missing else (V2_CLAIMS, V1_CLAIMS)
+    assert isinstance(world.verify(ring.mint("rsa", present)), Verified)
+    denied = world.verify(ring.mint("rsa", absent))
+    # Without its metadata nobody knows the name of v1's issuer, except that the tenant is in it.
+    assert reason(denied) is Reason.ISSUER_UNAVAILABLE
+    assert denied.status == 503
+
+
+@pytest.mark.must(9, 32)
+@pytest.mark.parametrize("issuer", [V2.format(T3), "https://evil.example/", V2.format("common")])
+def test_metadata_of_another_tenant_is_refused(
+    build: Any, web: Any, ring: Any, settled: Any, issuer: str
+) -> None:
+    for path in ("", "/v2.0"):
+        web.publish(f"{HOST}/{T1}{path}", issuer, ring.jwks("rsa"))
+    world = build(web, {"name": "entra", "entra": CONFIG | {"tenants": [T1]}}, ready=False)
+    settled(lambda: "of another tenant" in str(world.trust.missing()))
+    denied = world.verify(ring.mint("rsa", V2_CLAIMS | {"iss": issuer}))
+    assert reason(denied) in {Reason.UNTRUSTED_ISSUER, Reason.ISSUER_UNAVAILABLE}
+
+
+def test_a_listed_tenant_stands_for_the_template_of_its_own_metadata(
+    build: Any, web: Any, ring: Any
+) -> None:
+    for path in ("", "/v2.0"):
+        web.publish(f"{HOST}/{T1}{path}", V2.format("{tenantid}"), ring.jwks("rsa"))
+    world = build(web, {"name": "entra", "entra": CONFIG | {"tenants": [T1]}})
+    assert isinstance(world.verify(ring.mint("rsa", V2_CLAIMS)), Verified)
+    other = V2_CLAIMS | {"iss": V2.format(T3), "tid": T3}
+    assert reason(world.verify(ring.mint("rsa", other))) is Reason.TENANT_NOT_ALLOWED
+
+
+def test_an_external_id_tenant_has_its_id_in_the_host_too(build: Any, web: Any, ring: Any) -> None:
+    iss, base = f"https://{T1}.ciamlogin.com/{T1}/v2.0", "https://contoso.ciamlogin.com"
+    web.publish(f"{base}/{T1}/v2.0", iss, ring.jwks("rsa"))
+    config = {"authority": base, "tenants": [T1], "audiences": ["api-guid"]}
+    world = build(web, {"name": "ciam", "entra": config})
+    assert isinstance(world.verify(ring.mint("rsa", V2_CLAIMS | {"iss": iss})), Verified)
+    other = {"iss": iss.replace(T1, T3), "tid": T3}
+    assert reason(world.verify(ring.mint("rsa", V2_CLAIMS | other))) is Reason.TENANT_NOT_ALLOWED

@@ -1,0 +1,284 @@
+"""Which requirement a route puts on a caller: one table for each check, and their order."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.config.routes import Requirement
+from agent.errors import Denial, Reason
+from agent.identity.principal import IssuerKind, Kind, Principal
+from agent.policy.requirement import CHECKS, Permitted, permit
+
+Anna = Callable[..., Principal]
+
+
+def asked(principal: Principal, **requirement: Any) -> str:
+    """`ok`, or the reason of the denial."""
+    answer = permit(principal, Requirement.model_validate(requirement))
+    if isinstance(answer, Denial):
+        return answer.reason.value
+    assert answer.principal is principal
+    return "ok"
+
+
+def test_where_nothing_is_asked_a_verified_token_is_enough(anna: Anna) -> None:
+    assert asked(anna(scopes=frozenset(), roles=frozenset())) == "ok"
+
+
+KINDS = [
+    ("any", Kind.USER, "ok"),
+    ("any", Kind.APP, "ok"),
+    ("user", Kind.USER, "ok"),
+    ("user", Kind.APP, "user_required"),
+    ("app", Kind.APP, "ok"),
+    ("app", Kind.USER, "app_required"),
+]
+
+
+@pytest.mark.parametrize(("caller", "kind", "answer"), KINDS)
+def test_a_route_for_one_kind_of_caller_refuses_the_other(
+    anna: Anna, caller: str, kind: Kind, answer: str
+) -> None:
+    assert asked(anna(kind=kind), caller=caller) == answer
+
+
+TENANTS = [
+    (["t1"], "t1", "ok"),
+    (["t0", "t1"], "t1", "ok"),
+    (["t1"], "t2", "tenant_not_allowed"),
+    (["t1"], "T1", "tenant_not_allowed"),
+    (["t1"], "t11", "tenant_not_allowed"),
+    (["t1"], "t", "tenant_not_allowed"),
+    (["t1"], "", "tenant_not_allowed"),
+    (["t."], "t1", "tenant_not_allowed"),
+]
+
+
+@pytest.mark.must(16)
+@pytest.mark.parametrize(("listed", "tenant", "answer"), TENANTS)
+def test_a_tenant_must_be_listed_by_the_letter(
+    anna: Anna, listed: list[str], tenant: str, answer: str
+) -> None:
+    assert asked(anna(tenant=tenant), tenants=listed) == answer
+
+
+CLIENTS = [
+    (["web"], "web", "ok"),
+    (["web"], "", "insufficient_role"),
+    (["web"], "WEB", "insufficient_role"),
+    (["web"], "web2", "insufficient_role"),
+    ([".*"], "web", "insufficient_role"),
+]
+
+
+@pytest.mark.must(16)
+@pytest.mark.parametrize(("listed", "client", "answer"), CLIENTS)
+def test_a_client_must_be_listed_by_the_letter(
+    anna: Anna, listed: list[str], client: str, answer: str
+) -> None:
+    assert asked(anna(client=client), clients=listed) == answer
+
+
+#       all of         one of         granted      met
+LISTS = [
+    ([], [], [], True),
+    (["a"], [], ["a"], True),
+    (["a"], [], ["a", "b"], True),
+    (["a", "b"], [], ["a", "b"], True),
+    (["a", "b"], [], ["a"], False),
+    (["a"], [], [], False),
+    (["a"], [], ["A"], False),
+    (["a"], [], ["aa"], False),
+    (["a"], [], ["a b"], False),
+    ([".*"], [], ["a"], False),
+    (["api://x/a"], [], ["a"], False),
+    ([], ["a", "b"], ["b"], True),
+    ([], ["a", "b"], ["a", "b"], True),
+    ([], ["a", "b"], ["c"], False),
+    ([], ["a", "b"], [], False),
+    (["a"], ["b", "c"], ["a", "c"], True),
+    (["a"], ["b", "c"], ["a"], False),
+    (["a"], ["b", "c"], ["b"], False),
+]
+
+
+@pytest.mark.must(16)
+@pytest.mark.parametrize(("every", "some", "granted", "met"), LISTS)
+def test_scopes_need_all_of_one_list_and_one_of_the_other(
+    anna: Anna, every: list[str], some: list[str], granted: list[str], met: bool
+) -> None:
+    answer = asked(anna(scopes=frozenset(granted)), scopes=every, anyScope=some)
+    assert answer == ("ok" if met else "insufficient_scope")
+
+
+@pytest.mark.must(16)
+@pytest.mark.parametrize(("every", "some", "granted", "met"), LISTS)
+def test_roles_need_all_of_one_list_and_one_of_the_other(
+    anna: Anna, every: list[str], some: list[str], granted: list[str], met: bool
+) -> None:
+    answer = asked(anna(roles=frozenset(granted)), roles=every, anyRole=some)
+    assert answer == ("ok" if met else "insufficient_role")
+
+
+def test_a_scope_is_no_role_and_a_role_no_scope(anna: Anna) -> None:
+    assert asked(anna(roles=frozenset({"x"})), scopes=["x"]) == "insufficient_scope"
+    assert asked(anna(scopes=frozenset({"x"})), roles=["x"]) == "insufficient_role"
+
+
+def test_an_app_without_scopes_does_not_meet_a_scope(anna: Anna) -> None:
+    assert asked(anna(kind=Kind.APP, scopes=frozenset()), scopes=["read"]) == "insufficient_scope"
+
+
+def denied(principal: Principal, **requirement: Any) -> Denial:
+    answer = permit(principal, Requirement.model_validate(requirement))
+    assert isinstance(answer, Denial)
+    return answer
+
+
+def test_a_missing_scope_is_named_with_what_was_granted(anna: Anna) -> None:
+    denial = denied(anna(), scopes=["write"], anyScope=["x", "y"])
+    assert (denial.status, denial.required, denial.granted) == (403, ("write", "x", "y"), ("read",))
+    assert dict(denial.challenge) == {"error": "insufficient_scope", "scope": "write x y"}
+    assert denial.detail == "this route needs scope 'write', and one of the scopes 'x', 'y'"
+
+
+def test_a_missing_role_is_named_with_what_was_granted(anna: Anna) -> None:
+    denial = denied(anna(), roles=["Admin", "Root"])
+    assert (denial.status, denial.required, denial.granted) == (403, ("Admin", "Root"), ("Editor",))
+    assert dict(denial.challenge) == {"error": "insufficient_scope"}
+    assert denial.detail == "this route needs role 'Admin' and 'Root'"
+
+
+CONTEXTS = [
+    ("c1", {"c1"}, "ok"),
+    ("c1", {"c1", "c2"}, "ok"),
+    ("c1", {"c2"}, "step_up_required"),
+    ("c1", set(), "step_up_required"),
+    ("c1", {"C1"}, "step_up_required"),
+    ("c1", {"c10"}, "step_up_required"),
+]
+
+
+@pytest.mark.must(16)
+@pytest.mark.parametrize(("wanted", "held", "answer"), CONTEXTS)
+def test_an_authentication_context_must_be_held(
+    anna: Anna, wanted: str, held: set[str], answer: str
+) -> None:
+    assert asked(anna(auth_contexts=frozenset(held)), authContext=wanted) == answer
+
+
+@pytest.mark.parametrize("capable", ["cp1", ["cp1"], ["other", "cp1"], ("cp1",)])
+def test_an_entra_client_that_can_step_up_is_challenged(anna: Anna, capable: object) -> None:
+    denial = denied(anna(claims={"xms_cc": capable}), authContext="c1")
+    assert denial.status == 401
+    assert denial.claims is not None
+    # ENTRA.md §2, to the letter
+    assert denial.claims == '{"access_token":{"acrs":{"essential":true,"value":"c1"}}}'
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [{}, *({"xms_cc": value} for value in ("", "cp", "cp12", "xcp1", [], ["cp12"], None, 1, {}))],
+)
+def test_an_entra_client_that_cannot_step_up_would_loop_and_gets_a_403(
+    anna: Anna, claims: dict[str, Any]
+) -> None:
+    denial = denied(anna(claims=claims), authContext="c1")
+    assert (denial.status, denial.claims, denial.challenge) == (403, None, ())
+
+
+@pytest.mark.parametrize("kind", [kind for kind in IssuerKind if kind is not IssuerKind.ENTRA])
+def test_elsewhere_the_challenge_is_that_of_rfc_9470(anna: Anna, kind: IssuerKind) -> None:
+    denial = denied(anna(issuer_kind=kind, claims={"xms_cc": ["cp1"]}), authContext="gold")
+    assert (denial.status, denial.claims) == (401, None)
+    assert dict(denial.challenge) == {
+        "error": "insufficient_user_authentication",
+        "acr_values": "gold",
+    }
+
+
+def test_quotes_in_a_context_cannot_break_out_of_the_challenge(anna: Anna) -> None:
+    denial = denied(anna(claims={"xms_cc": "cp1"}), authContext='c1"},"x":{')
+    assert denial.claims is not None
+    challenge = json.loads(denial.claims)
+    assert challenge == {"access_token": {"acrs": {"essential": True, "value": 'c1"},"x":{'}}}
+
+
+EVERYTHING = {
+    "caller": "app",
+    "tenants": ["t2"],
+    "clients": ["other"],
+    "scopes": ["write"],
+    "roles": ["Admin"],
+    "authContext": "c1",
+}
+ORDER = [
+    ("caller", "app_required"),
+    ("tenants", "tenant_not_allowed"),
+    ("clients", "insufficient_role"),
+    ("scopes", "insufficient_scope"),
+    ("roles", "insufficient_role"),
+    ("authContext", "step_up_required"),
+]
+
+
+def test_the_first_finding_wins_in_the_order_of_the_checks(anna: Anna) -> None:
+    assert len(ORDER) == len(CHECKS)
+    for position, (_, reason) in enumerate(ORDER):
+        left = {key: EVERYTHING[key] for key, _ in ORDER[position:]}
+        assert asked(anna(), **left) == reason
+
+
+TEXTS = st.lists(st.sampled_from(["a", "b", "c"]), max_size=2, unique=True)
+
+
+@pytest.mark.must(17)
+@given(
+    every=TEXTS,
+    some=TEXTS,
+    roles=TEXTS,
+    some_role=TEXTS,
+    granted=st.frozensets(st.sampled_from("abc")),
+    held=st.frozensets(st.sampled_from("abc")),
+    caller=st.sampled_from(["user", "app", "any"]),
+    kind=st.sampled_from(Kind),
+    tenants=TEXTS,
+)
+def test_a_permit_means_that_every_written_part_holds(
+    anna: Anna,
+    every: list[str],
+    some: list[str],
+    roles: list[str],
+    some_role: list[str],
+    granted: frozenset[str],
+    held: frozenset[str],
+    caller: str,
+    kind: Kind,
+    tenants: list[str],
+) -> None:
+    principal = anna(scopes=granted, roles=held, kind=kind, tenant="a")
+    requirement = Requirement.model_validate(
+        {
+            "caller": caller,
+            "scopes": every,
+            "anyScope": some,
+            "roles": roles,
+            "anyRole": some_role,
+            "tenants": tenants,
+        }
+    )
+    holds = (
+        set(every) <= granted
+        and (not some or bool(set(some) & granted))
+        and set(roles) <= held
+        and (not some_role or bool(set(some_role) & held))
+        and caller in ("any", kind.value)
+        and (not tenants or "a" in tenants)
+    )
+    assert isinstance(permit(principal, requirement), Permitted) is holds
