@@ -58,7 +58,9 @@ class App:
         self._stopping = threading.Event()
         self._last_reload_error = ""
         self._metrics = Metrics(__version__)
-        self._audit = AuditLog(config.audit.file, on_drop=self._metrics.audit_dropped)
+        self._audit = AuditLog(
+            config.audit.file, clock=time.monotonic, on_loss=self._metrics.audit_dropped
+        )
         self._contexts = ContextStore(config.agent.max_contexts)
         self._fetch = Fetcher()
         self._trust = Trust.build(config, time.time, self._fetch)
@@ -139,7 +141,7 @@ class App:
         old_trust.stop()
         old_credentials.retire(credentials)
         self._last_reload_error = ""
-        self._metrics.reloaded("ok")
+        self._metrics.config_reload("ok")
         log.info("the configuration in %s is in force", self._path)
 
     def missing(self) -> list[str]:
@@ -206,7 +208,7 @@ class App:
 
     def _invalid(self, invalid: ConfigInvalid) -> None:
         self._last_reload_error = "; ".join(str(finding) for finding in invalid.findings)
-        self._metrics.reloaded("invalid")
+        self._metrics.config_reload("invalid")
         log.error(
             "the changed configuration is not valid, the one before stays in force: %s",
             self._last_reload_error,

@@ -10,6 +10,7 @@ import logging
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from agent.credentials.credential import Moment
 from agent.envoy import check
@@ -71,32 +72,32 @@ class Judge:
         self, request: Request | None, decision: Decision, now: float, elapsed: float
     ) -> None:
         outcome, facts = decision.outcome, decision.facts
-        denial = outcome if isinstance(outcome, Denial) else None
-        direction = request.direction.value if request else ""
-        reason = denial.reason.value if denial else None
+        reason = outcome.reason if isinstance(outcome, Denial) else None
+        word: Literal["allow", "deny"] = "deny" if isinstance(outcome, Denial) else "allow"
         principal = facts.verified.principal if facts.verified else None
-        self._metrics.decided(
-            direction, "deny" if denial else "allow", reason or "", facts.rule, elapsed
-        )
+        if request is not None:
+            self._metrics.decision(request.direction, word, reason, facts.rule, elapsed)
         if facts.dropped_headers:
             self._metrics.header_values_dropped(facts.dropped_headers)
+        if facts.link:
+            self._metrics.link(facts.link)
         self._audit.emit(
             AuditRecord(
                 time=now,
-                decision="deny" if denial else "allow",
+                decision=word,
                 reason=reason,
-                direction=direction or None,
-                route=facts.rule or None,
+                direction=request.direction.value if request else None,
+                route=facts.rule,
                 method=request.method if request else None,
                 path=facts.path if facts.path is not None else _bare_path(request),
                 destination=facts.destination,
-                kind=principal.kind.value if principal else None,
+                kind=principal.kind if principal else None,
                 subject=principal.subject if principal else None,
-                tenant=(principal.tenant or None) if principal else None,
-                client=(principal.client or None) if principal else None,
+                tenant=principal.tenant if principal else None,
+                client=principal.client if principal else None,
                 actors=principal.actors if principal else (),
-                txn=facts.txn or None,
-                trace_id=facts.trace_id or None,
+                txn=facts.txn,
+                trace_id=facts.trace_id,
                 issuer=principal.issuer if principal else None,
                 kid=facts.verified.key_id if facts.verified else None,
                 token_hash=facts.verified.token_hash if facts.verified else None,

@@ -25,7 +25,10 @@ class Allow:
 
 @dataclass(slots=True)
 class Facts:
-    """What the audit record will say; filled in as the pipeline learns it."""
+    """What the audit record will say; filled in as the pipeline learns it.
+
+    `link` is how an outbound call found its caller: `resolved`, `none`, or the reason why not.
+    """
 
     txn: str = ""
     trace_id: str = ""
@@ -35,6 +38,7 @@ class Facts:
     credential: str | None = None
     verified: Verified | None = None
     dropped_headers: int = 0
+    link: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

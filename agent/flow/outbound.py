@@ -55,6 +55,7 @@ class Outbound:
         caller = self._caller(request, relayed, moment.now)
         known = caller if isinstance(caller, Caller) else None
         facts.verified = known.verified if known else None
+        facts.link = _link(caller)
         facts.txn, facts.trace_id, traceparent = outbound_correlation(
             request, self.random, known.txn if known else "", known.trace_id if known else ""
         )
@@ -125,6 +126,12 @@ def bearer_hash(authorization: str) -> bytes | None:
     if len(parts) != 2 or parts[0].lower() != "bearer":
         return None
     return hashlib.sha256(parts[1].encode()).digest()
+
+
+def _link(caller: Caller | Denial | None) -> str:
+    if caller is None:
+        return "none"
+    return caller.reason.value if isinstance(caller, Denial) else "resolved"
 
 
 def _not_allowed() -> Denial:

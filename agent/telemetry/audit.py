@@ -31,7 +31,7 @@ class AuditRecord:
 
     time: float
     decision: Literal["allow", "deny"]
-    direction: Literal["inbound", "outbound"]
+    direction: Literal["inbound", "outbound"] | None
     latency_ms: float
     reason: Reason | None = None
     route: str | None = None
@@ -80,7 +80,7 @@ def line(record: AuditRecord) -> bytes:
     token_hash = record.token_hash.hex()[:16] if record.token_hash else None
     text = (
         f'{{"time":"{rfc3339(record.time)}","decision":"{record.decision}"'
-        f',"reason":{_text(record.reason)},"direction":"{record.direction}"'
+        f',"reason":{_text(record.reason)},"direction":{_text(record.direction)}'
         f',"route":{_text(record.route)},"method":{_text(record.method)}'
         f',"path":{_text(record.path)},"destination":{_text(record.destination)}'
         f',"kind":{_text(record.kind)},"subject":{_text(record.subject)}'

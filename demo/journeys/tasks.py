@@ -30,7 +30,7 @@ def run(stage: Stage) -> Tasks:
     """Ada, Ed, Rita, Zoë and Nick use the Task API."""
     checks = Checks()
     ada, bearer = stage.people["ada"], stage.idp.person(stage.people["ada"], people.TASKS_SCOPE)
-    answer = _create(stage, bearer, "water the plants")
+    answer = create(stage, bearer, "water the plants")
     passed = stage.wire.passed(answer.correlation)
     b = passed["notification"].claims if "notification" in passed else {}
     c = passed["audit"].claims if "audit" in passed else {}
@@ -77,15 +77,15 @@ def _people_differ(stage: Stage, checks: Checks) -> None:
         return stage.idp.person(stage.people[name], people.TASKS_SCOPE)
 
     ada, ed, rita, zoe = (sign_in(name) for name in ("ada", "ed", "rita", "zoe"))
-    made = _create(stage, ed, "sort the mail")
+    made = create(stage, ed, "sort the mail")
     checks.equal("an Editor creates a task", (201, "sent", "logged"), _statuses(made))
-    abroad = _create(stage, zoe, "buy ink")
+    abroad = create(stage, zoe, "buy ink")
     checks.equal(
         "so does one of the other tenant, under her own name",
         (201, "sent", stage.people["zoe"].name),
         (abroad.status, abroad.get("notification_status"), (abroad.get("owner") or {}).get("name")),
     )
-    refused = _create(stage, rita, "nap")
+    refused = create(stage, rita, "nap")
     checks.equal(
         "a Reader's POST names required and granted",
         (403, "insufficient_role", ["Admin", "Editor"], ["Reader"]),
@@ -97,7 +97,7 @@ def _people_differ(stage: Stage, checks: Checks) -> None:
     forbidden = ask(tasks, "DELETE", path, ed)
     checks.equal("an Editor deletes nothing", "403 insufficient_role", forbidden.shown())
     checks.equal("an Admin deletes", 204, ask(tasks, "DELETE", path, ada).status)
-    foreign = _create(stage, sign_in("nick"), "come in")
+    foreign = create(stage, sign_in("nick"), "come in")
     checks.equal("a tenant that is not listed", "403 tenant_not_allowed", foreign.shown())
     nobody = ask(tasks, "POST", PATH, body={"title": "who am I"})
     checks.equal("nobody at all", "401 missing_token", nobody.shown())
@@ -120,18 +120,19 @@ def _a_failed_notification_breaks_nothing(stage: Stage, checks: Checks) -> None:
     notification = stage.pods["notification"]
     notification.program.stop()
     try:
-        alone = _create(stage, bearer, "write to nobody")
+        alone = create(stage, bearer, "write to nobody")
     finally:
         notification.program.start()
         notification.come_up()
     checks.equal(
         "Notification is down: the task is kept", (201, "failed", "logged"), _statuses(alone)
     )
-    again = _create(stage, bearer, "write to somebody")
+    again = create(stage, bearer, "write to somebody")
     checks.equal("Notification is back", (201, "sent", "logged"), _statuses(again))
 
 
-def _create(stage: Stage, bearer: people.Bearer, title: str) -> Answer:
+def create(stage: Stage, bearer: people.Bearer, title: str) -> Answer:
+    """Create a task."""
     return ask(stage.pods["tasks"], "POST", PATH, bearer, {"title": title})
 
 

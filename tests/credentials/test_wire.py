@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,8 @@ from tests.credentials.conftest import FakeSts, Scripted, granted
 
 def _post(wire: Wire, url: str, seconds: float = 10.0) -> Answer:
     with wire.call(seconds) as call:
-        try:
+        with suppress(NoAnswer):
             wire.post(f"{url}/t/oauth2/v2.0/token", data={"a": "b"})
-        except NoAnswer:
-            pass
         return call.answer
 
 
