@@ -81,7 +81,7 @@ class Screen:
         self._picture(
             f"⛨ [bold]worker[/] ──[cyan]internal[/]──▶ ⛨ [bold]inventory[/]   {found.round}: "
             f"kind={seen.get('kind')} client={seen.get('client')} "
-            f"name={seen.get('name') or NONE}"
+            f"name={seen.get('name') or NONE}",
         )
         self._made(found.checks)
 
@@ -103,7 +103,7 @@ class Screen:
             "Crowd",
             f"{found.people} people at once, {found.requests} errands in {found.seconds:.1f} s",
         )
-        table = _table("service", "visits", "different callers", "crossings")
+        table = _table(("service", 14), ("visits", 8), ("different callers", 18), ("crossings", 9))
         for sight in found.sights:
             colour = "red" if sight.crossings else "green"
             table.add_row(
@@ -150,7 +150,7 @@ class Screen:
             self._out.print(f"  {line}")
 
     def _claims(self, heads: Sequence[str], tokens: Sequence[Claims], names: Iterable[str]) -> None:
-        table = _table("claim", *heads)
+        table = _table(("claim", 6), *((head, 28) for head in heads))
         for name in names:
             if any(name in claims for claims in tokens):
                 table.add_row(name, *(_shown(name, claims) for claims in tokens))
@@ -158,17 +158,23 @@ class Screen:
 
     def _records(self, txn: str, records: Sequence[Record]) -> None:
         table = _table(
-            f"x-correlation-id {short(txn)}", "request", "decision", "caller", "sends on"
+            (f"correlation id {short(txn)}", 30),
+            ("request", 19),
+            ("answer", 6),
+            ("caller", 18),
+            ("sends on", 18),
         )
+        start = min((_seconds(record["time"]) for record in records), default=0.0)
         for record in records:
-            where = "▶" if record["direction"] == "inbound" else "  ──▶"
-            what = record["path"] if record["direction"] == "inbound" else record["destination"]
+            inbound = record["direction"] == "inbound"
+            moment = f"+{(_seconds(record['time']) - start) * 1000:.0f} ms"
+            credential = str(record.get("credential") or "").replace("Credentials", "Cred.")
             table.add_row(
-                f"{_time(record['time'])}  {record['at']} {where}",
-                f"{record['method']} {what}",
-                f"{record['decision']} {record.get('reason') or ''}".strip(),
+                f"{moment:>8}  {record['at']} {'◀' if inbound else '──▶'}",
+                f"{record['method']} {record['path'] if inbound else record['destination']}",
+                str(record["decision"]),
                 f"{record.get('kind') or NONE} {short(record.get('subject'))}",
-                str(record.get("credential") or ""),
+                credential,
             )
         self._out.print(table)
 
@@ -200,19 +206,18 @@ def _shown(name: str, claims: Claims) -> str:
     if name == "exp":
         return datetime.fromtimestamp(value, UTC).strftime("%H:%M:%S UTC")
     text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-    text = short(re.sub(r"https://(localhost:\d+)", r"\1", text))
-    return escape(text if len(text) <= 44 else f"{text[:28]}…{text[-12:]}")
+    text = short(text.removeprefix("https://").replace("localhost", "idp"))
+    if name == "iss":
+        text = re.sub(r"^idp:\d+", "idp", text)
+    return escape(text)
 
 
-def _time(value: object) -> str:
-    if isinstance(value, int | float):
-        return datetime.fromtimestamp(value, UTC).strftime("%H:%M:%S.%f")[:-3]
-    return str(value)[11:23]
+def _seconds(time: object) -> float:
+    return datetime.fromisoformat(str(time)).timestamp()
 
 
-def _table(*heads: str) -> Table:
-    table = Table(*heads, box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1), header_style="bold")
-    for column in table.columns:
-        column.no_wrap = True
-        column.overflow = "ellipsis"
+def _table(*columns: tuple[str, int]) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1), header_style="bold")
+    for head, width in columns:
+        table.add_column(head, width=width, no_wrap=True, overflow="ellipsis")
     return table

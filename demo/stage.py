@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import sys
 import tempfile
@@ -19,7 +20,7 @@ from demo.idp.loading import load_file
 from demo.people import CROWD, SignIn, with_crowd
 from demo.pod import SERVICES, Addresses, Pod, Service
 from demo.ports import Ports
-from demo.waiting import until
+from demo.waiting import NotInTime, until
 from demo.wiretap import Wiretap
 
 DIRECTORY = ROOT / "demo" / "directory.yaml"
@@ -121,20 +122,25 @@ class Stage:
     def decisions(self, txn: str, at_least: int = 1) -> list[dict[str, Any]]:
         """The audit records of one transaction, of all pods joined, in order of time.
 
-        Records are written beside the requests, so *at_least* so many are waited for.
+        Records are written beside the requests, so *at_least* so many are waited for, with a
+        bound: what is missing after it, the caller's checks will say.
         """
 
-        def joined() -> list[dict[str, Any]] | None:
-            found = [
+        def joined() -> list[dict[str, Any]]:
+            return [
                 {**record, "at": pod.name}
                 for pod in self.pods.values()
                 for record in pod.decisions()
                 if record.get("txn") == txn
             ]
-            return found if len(found) >= at_least else None
 
-        records = until(joined, f"{at_least} audit records of {txn}", bound=15)
-        return sorted(records, key=lambda record: str(record["time"]))
+        with contextlib.suppress(NotInTime):
+            until(lambda: len(joined()) >= at_least, "the audit records", bound=8)
+        return sorted(joined(), key=lambda record: str(record["time"]))
+
+    def free_port(self) -> int:
+        """A port that nobody of this run has."""
+        return self._ports.take()
 
     def render(self, pod: Pod) -> None:
         """Write a pod's attache.yaml anew."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import io
-import ipaddress
 import json
 import logging
 import socket
@@ -21,7 +20,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
-from agent.config.fields import Address, is_loopback
+from agent.config.fields import Address
 from agent.telemetry.metrics import CONTENT_TYPE, Metrics
 
 log = logging.getLogger(__name__)
@@ -260,9 +259,7 @@ def _ours(hosts: list[str]) -> bool:
         return True
     if len(hosts) > 1:
         return False
-    host = hosts[0].strip().lower()
-    name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
     try:
-        return ipaddress.ip_address(name).is_loopback
+        return Address.parse(hosts[0].lower(), default_port=80).loopback
     except ValueError:
-        return is_loopback(name)
+        return False

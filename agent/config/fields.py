@@ -21,6 +21,7 @@ _DURATION = re.compile(r"(\d{1,12})(ms|s|m|h|d)?", re.ASCII)
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, None: 1.0}
 _MAX_SECONDS = 366 * 86400.0
 _NO_URL = re.compile(r"[\x00-\x20\x7f]")  # urlsplit drops some of them silently
+_ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]]*)(?::([0-9]{1,5}))?")
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", re.ASCII)
 
 
@@ -52,20 +53,16 @@ class Address:
         """Read `host:port`; raise `ValueError` with a sentence that says what is wrong."""
         if "@" in text:
             raise ValueError("an address holds no user information; write host:port")
-        if _NO_URL.search(text) or set(text) & set("/?#\\"):
+        match = _ADDRESS.fullmatch(text)
+        if match is None or _NO_URL.search(text):
             raise ValueError(f"'{text}' is not an address; write host:port")
-        try:
-            parts = urlsplit(f"//{text}")
-            host, port = parts.hostname, parts.port
-        except ValueError:
-            raise ValueError(f"'{text}' is not an address; write host:port") from None
-        if not host:
-            raise ValueError(f"'{text}' has no host; write host:port")
-        if ":" not in host and not _HOST.fullmatch(host):
+        host, port = match[1].strip("[]").lower(), int(match[2] or default_port or 0)
+        if ":" in host:
+            host = _ipv6(host)
+        elif not _HOST.fullmatch(host):
             raise ValueError(f"'{host}' is not a host name; write letters, digits, dots and -")
-        port = default_port if port is None else port
-        if port is None or not 1 <= port <= 65535:
-            raise ValueError(f"'{text}' has no port; write host:port")
+        if not 1 <= port <= 65535:
+            raise ValueError(f"'{text}' has no valid port; write host:port")
         return cls(host, port)
 
     @classmethod
@@ -78,6 +75,13 @@ class Address:
             serialization=core_schema.to_string_ser_schema(),
             metadata={"pydantic_js_updates": {"description": "host:port or [v6]:port."}},
         )
+
+
+def _ipv6(host: str) -> str:
+    try:
+        return str(ipaddress.IPv6Address(host))
+    except ValueError:
+        raise ValueError(f"'{host}' is not an IPv6 address; write [address]:port") from None
 
 
 def is_loopback(host: str) -> bool:

@@ -67,7 +67,9 @@ def without_handle(header: str) -> str:
     """The members of a `baggage` or `tracestate` value that are not ours."""
     if not _may_hold_ours(header):
         return header
-    return ",".join(member for member in _split(header) if _key(member) != MEMBER)
+    members = _split(header)
+    kept = [member for member in members if _key(member) != MEMBER]
+    return ",".join(kept) if len(kept) < len(members) else header
 
 
 def well_formed(handle: str) -> bool:

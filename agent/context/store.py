@@ -40,9 +40,11 @@ class ContextStore:
             self._requests[caller.request_id] = caller
             if caller.given:
                 self._tokens[caller.given] = caller
-            under = self._traces.setdefault(caller.trace_id, {})
-            who = _who(caller)
-            under[who] = _outliving(under.get(who, ()), caller)
+            under, who = self._traces.get(caller.trace_id), _who(caller)
+            if under is None:
+                self._traces[caller.trace_id] = {who: (caller,)}
+            else:
+                under[who] = _outliving(under.get(who, ()), caller)
             if len(self._handles) > self._max:
                 self._forget(self._handles.popitem(last=False)[1])
                 self.evicted += 1
@@ -89,8 +91,7 @@ class ContextStore:
         if caller.given and self._tokens.get(caller.given) is caller:
             del self._tokens[caller.given]
         under, who = self._traces.get(caller.trace_id, {}), _who(caller)
-        rest = tuple(c for c in under.get(who, ()) if c is not caller)
-        if rest:
+        if rest := tuple([c for c in under.get(who, ()) if c is not caller]):
             under[who] = rest
             return
         under.pop(who, None)

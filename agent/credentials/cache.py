@@ -104,6 +104,14 @@ class TokenCache:
             return token
         return self._wait(flight, moment.deadline, lane) if flight is not None else _too_late()
 
+    def fresh(self, key: CacheKey, now: float) -> Token | None:
+        """The token under *key* if it is not due for renewal: the short way of a hit."""
+        with self._lock:
+            token = self._tokens.get(key)
+        return (
+            token if token is not None and now < min(token.refresh_at, token.expires_at) else None
+        )
+
     def renew(self, key: CacheKey, now: float, fetch: Fetch, lane: Lane = ("", "")) -> bool:
         """Renew the token under *key* in the background if that is due; return whether it began."""
         with self._lock:
@@ -113,12 +121,6 @@ class TokenCache:
             flight = self._flights[key] = Flight()
         self._launch(key, flight, fetch, lane)
         return True
-
-    def expires_at(self, key: CacheKey) -> float | None:
-        """When the token under *key* expires; None where there is none."""
-        with self._lock:
-            token = self._tokens.get(key)
-        return token.expires_at if token is not None else None
 
     def _wait(self, flight: Flight, deadline: float, lane: Lane) -> Token | Denial:
         if not flight.landed.is_set():

@@ -6,6 +6,7 @@ throttle lets one user's 429 block the others. Ours stands in front (`agent.cred
 
 from __future__ import annotations
 
+import logging
 import re
 import threading
 import time
@@ -23,6 +24,8 @@ from agent.config.identities import EntraIdentity
 from agent.credentials.answers import Answer, assertion_expired
 from agent.credentials.proof import Proof, Unproven, prove
 from agent.credentials.wire import Call, NoAnswer, Wire
+
+log = logging.getLogger("attache.credentials")
 
 Flow = Literal["obo", "client"]
 _RESERVED = frozenset({"openid", "profile", "offline_access"})  # msal adds them and refuses them
@@ -122,8 +125,9 @@ class EntraClient:
             ask(client)
         except (NoAnswer, MsalError):
             pass
-        except (ValueError, KeyError, TypeError, AttributeError, RuntimeError):
-            # msal on an answer of the wrong shape; its text may quote the body, so it goes nowhere
+        except (ValueError, LookupError, TypeError, AttributeError, RuntimeError) as error:
+            # msal on an answer of the wrong shape; the text may quote it, so only the type is said
+            log.warning("identity '%s': msal gave up with %s", self.name, type(error).__name__)
             if call.answer.status == 200:
                 return Answer(200, None)
         return call.answer

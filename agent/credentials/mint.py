@@ -19,10 +19,9 @@ from agent.identity.principal import IssuerKind, Kind, Principal, Verified
 
 _MAX_CLAIM = 4096  # bytes (SECURITY.md 13)
 # What we write, and what a verifier may read as who is calling: no copied claim takes their place.
-RESERVED = frozenset(
-    ("iss", "aud", "sub", "tid", "oid", "txn", "scope", "client_id", "act", "hops", "jti", "iat")
-    + ("exp", "nbf", "idtyp", "scp", "azp", "appid", "cnf", "may_act", "crit")
-)
+_IDENTITY = ("iss", "aud", "sub", "tid", "oid", "client_id", "idtyp", "act", "scp", "azp", "appid")
+_BOUNDS = ("txn", "scope", "hops", "jti", "iat", "exp", "nbf", "cnf", "may_act", "crit")
+RESERVED = frozenset((*_IDENTITY, *_BOUNDS))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from agent.credentials.credential import Injection, Moment
 from agent.credentials.entra import EntraClient
 from agent.credentials.exchange import Exchange
 from agent.credentials.subject import acting_as, expired
-from agent.credentials.token import CacheKey
+from agent.credentials.token import CacheKey, Token
 from agent.errors import Denial, Reason
 from agent.identity.principal import IssuerKind, Kind, Verified
 
@@ -43,26 +43,32 @@ class OnBehalfOf:
         if denial := expired(verified, moment.now) or unfit(verified, self._client):
             return denial
         tenant = verified.principal.tenant
-        client, assertion, scopes = self._client, verified.token, self._scopes
-        token = self._exchange.obtain(
-            self._key.for_user(verified.token_hash, tenant),
-            (client.name, tenant),
-            Asked(
-                self._destination,
-                client.name,
-                client.identity.client_id,
-                tenant,
-                scopes,
-                for_user=True,
-                proof=proof_word(client),
-            ),
-            lambda seconds: client.on_behalf_of(tenant, assertion, scopes, "", seconds),
-            moment,
-        )
+        key = self._key.for_user(verified.token_hash, tenant)
+        token = self._exchange.cache.fresh(key, moment.now) or self._ask(key, verified, moment)
         if isinstance(token, Denial):
             return token
         headers = (("authorization", f"Bearer {token.value}"),)
         return Injection(headers, Kind.USER, min(token.expires_at, verified.principal.expires_at))
+
+    def _ask(self, key: CacheKey, verified: Verified, moment: Moment) -> Token | Denial:
+        client, assertion, scopes = self._client, verified.token, self._scopes
+        tenant = verified.principal.tenant
+        asked = Asked(
+            self._destination,
+            client.name,
+            client.identity.client_id,
+            tenant,
+            scopes,
+            for_user=True,
+            proof=proof_word(client),
+        )
+        return self._exchange.obtain(
+            key,
+            (client.name, tenant),
+            asked,
+            lambda seconds: client.on_behalf_of(tenant, assertion, scopes, "", seconds),
+            moment,
+        )
 
 
 def unfit(verified: Verified, client: EntraClient) -> Denial | None:

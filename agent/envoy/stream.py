@@ -208,8 +208,10 @@ class Conversation:
         return True
 
     def _clusters_are_there(self) -> bool:
-        held = self.topics[CLUSTER].held
-        return held is not None and held.includes(self._target(CLUSTER))
+        topic = self.topics[CLUSTER]
+        if not topic.asked:
+            return not self._returning
+        return topic.held is not None and topic.held.includes(self._target(CLUSTER))
 
     def _target(self, type_url: str) -> Resources:
         """Return what the snapshot has for this Envoy's names.

@@ -108,8 +108,8 @@ class Verifier:
             return principal
         verified = Verified(token, digest, principal, key.kid, signed.window.not_before)
         known = _Known(verified, signed.window, source, loaded, key, generation)
-        # A parsed claim takes about six times its text (measured), plus the objects around it.
-        self._cache.put(digest, known, 6 * len(token) + 2048)
+        # Measured with tokens of 0.6 to 12 KB: 2.8 times the text and 2 KiB of objects around it.
+        self._cache.put(digest, known, 3 * len(token) + 2048)
         return verified
 
     def _locate(self, iss: str, claims: Claims) -> tuple[Entry, Source] | Denial:

@@ -124,8 +124,8 @@ class AuditLog:
         self._sink = Sink(
             file, line, entries=entries, clock=clock, complain=self._complain, on_loss=on_loss
         )
-        self.emit: Callable[[AuditRecord], None] = self._sink.put
-        """Queue one record; costs a microsecond, formats nothing, never blocks."""
+        self.emit: Callable[[AuditRecord], object] = self._sink.put
+        """Queue one record: a fraction of a microsecond, formats nothing, never blocks."""
 
     @property
     def lost(self) -> int:

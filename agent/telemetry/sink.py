@@ -51,14 +51,15 @@ class Sink(Generic[Item]):
         self._thread = threading.Thread(target=self._write, name=f"write {target}", daemon=True)
         self._thread.start()
 
-    def put(self, item: Item) -> None:
-        """Queue *item*; it is lost, and counted, where the queue is full. Never blocks."""
+    def put(self, item: Item) -> bool:
+        """Queue *item*; False where the queue is full, and the loss is counted. Never blocks."""
         if len(self._queue) >= self._entries or self._stop.is_set():
             self._lose(1, f"the queue of {self._entries} is full")
-            return
+            return False
         self._queue.append(item)
         if not self._wake.is_set():
             self._wake.set()
+        return True
 
     def close(self, timeout: float = 5.0) -> None:
         """Write what is queued and end the thread; what *timeout* seconds do not write is lost."""

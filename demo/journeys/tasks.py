@@ -81,7 +81,7 @@ def _people_differ(stage: Stage, checks: Checks) -> None:
     checks.equal("an Editor creates a task", (201, "sent", "logged"), _statuses(made))
     abroad = create(stage, zoe, "buy ink")
     checks.equal(
-        "so does one of the other tenant, under her own name",
+        "and one of the other tenant, as herself",
         (201, "sent", stage.people["zoe"].name),
         (abroad.status, abroad.get("notification_status"), (abroad.get("owner") or {}).get("name")),
     )

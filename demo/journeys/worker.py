@@ -37,15 +37,18 @@ def run(stage: Stage) -> Worker:
         (seen.get("kind"), seen.get("client"), seen.get("name")),
     )
     checks.equal(
-        "so does the audit log",
+        "the audit log names the worker",
+        [("allow", "app", "shop/worker", ["shop/worker"])],
         [
-            ("worker", "outbound", "allow", "app", "shop/worker"),
-            ("inventory", "inbound", "allow", "app", "shop/worker"),
-        ],
-        [
-            (r["at"], r["direction"], r["decision"], r["kind"], r["subject"] or r["client"])
+            (r["decision"], r["kind"], r["client"], list(r["actors"]))
             for r in records
+            if r["at"] == "inventory"
         ],
+    )
+    checks.equal(
+        "one correlation id joins both sides",
+        [("worker", "outbound", "internal:app"), ("inventory", "inbound", None)],
+        [(r["at"], r["direction"], r["credential"]) for r in records],
     )
     return Worker(tuple(checks.made), name, seen, tuple(records))
 

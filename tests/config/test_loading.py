@@ -192,7 +192,7 @@ ONE_BAD_PLACE = {
     ),
     "an address without a port": Bad(
         "application: 127.0.0.1:8000", "application: 127.0.0.1",
-        "listeners.inbound.application", "'127.0.0.1' has no port", "host:port",
+        "listeners.inbound.application", "'127.0.0.1' has no valid port", "host:port",
     ),
     "a bracket in an address": Bad(
         "application: 127.0.0.1:8000", 'application: "[::1:8000"',

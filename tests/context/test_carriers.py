@@ -181,7 +181,9 @@ VALUES = st.text("abcXYZ019!#$%&'()*+-./:<>?@[]^_`{|}~", max_size=12)
 OTHERS = st.lists(st.tuples(KEYS, VALUES).filter(lambda m: m[0] != MEMBER), max_size=12).map(
     lambda members: [f"{key}={value}" for key, value in members]
 )
-FORGERY = st.sampled_from(["attache", "%61ttache", " attache ", "attach%65", "+attache", "\tattache"])
+FORGERY = st.sampled_from(
+    ["attache", "%61ttache", " attache ", "attach%65", "+attache", "\tattache"]
+)
 FORGERIES = st.lists(st.tuples(FORGERY, VALUES).map("=".join) | st.just(""), max_size=4)
 
 

@@ -1,4 +1,4 @@
-"""Who caused this outbound call? Every combination of carriers, and callers interleaved at random."""
+"""Who caused this outbound call? Every combination of carriers, and random interleavings."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MakeCaller = Callable[..., Caller]
 
 @dataclass
 class World:
-    """Four live requests and one that has expired, under the names by which the tables call them."""
+    """Live requests and one that has expired, under the names that the tables use."""
 
     callers: dict[str, Caller]
     store: ContextStore = field(default_factory=lambda: ContextStore(100))
@@ -145,7 +145,15 @@ def test_carriers_that_agree_name_the_caller_and_others_deny(
 
 
 NAMES = ["", "anna", "bob", "anon", "alien", "old"]
-HANDLE_SETS: list[tuple[str, ...]] = [(), A, ("bob",), ("anon",), ("alien",), ("old",), ("anna", "bob")]
+HANDLE_SETS: list[tuple[str, ...]] = [
+    (),
+    A,
+    ("bob",),
+    ("anon",),
+    ("alien",),
+    ("old",),
+    ("anna", "bob"),
+]
 COMBINATIONS = list(product(HANDLE_SETS, NAMES, NAMES, NAMES))
 
 

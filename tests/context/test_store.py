@@ -236,13 +236,12 @@ def test_threads_that_remember_look_up_and_sweep_at_once_never_get_anothers_call
             shared = f"shared-{n % 7}"
             mine = caller(f"user-{number}", number, trace=shared if n % 2 else "")
             store.remember(mine)
-            for found in (
+            found = (
                 store.by_handle(mine.handle, NOW),
                 store.by_request_id(mine.request_id, NOW),
                 store.by_token(given(mine), NOW),
-            ):
-                if found is not None and found is not mine:
-                    wrong.append((mine, found))
+            )
+            wrong.extend((mine, one) for one in found if one is not None and one is not mine)
             under = store.by_trace(mine.trace_id, NOW)
             if {one.trace_id for one in under} - {mine.trace_id}:
                 wrong.append((mine, under))

@@ -154,12 +154,7 @@ class FakeSts:
     """An https server that answers discovery, and the token endpoint as `script` says."""
 
     def __init__(self, folder: Path) -> None:
-        authority = certificates.authority(time.time())
-        leaf = certificates.leaf(authority, certificates.LOOPBACK_NAMES, time.time())
-        self.ca_file = folder / "ca.pem"
-        self.ca_file.write_bytes(authority.certificate.public_bytes(Encoding.PEM))
-        chain = folder / "tls.pem"
-        chain.write_bytes(leaf.pem())
+        self.ca_file, chain = folder / "ca.pem", folder / "tls.pem"
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(chain)
         self.forms: list[dict[str, str]] = []
@@ -249,10 +244,19 @@ def _handler(sts: FakeSts) -> type[BaseHTTPRequestHandler]:
     return Handler
 
 
+@pytest.fixture(scope="session")
+def certified(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a CA and a server's certificate; making their keys takes long."""
+    folder = tmp_path_factory.mktemp("sts")
+    authority = certificates.authority(time.time())
+    leaf = certificates.leaf(authority, certificates.LOOPBACK_NAMES, time.time())
+    (folder / "ca.pem").write_bytes(authority.certificate.public_bytes(Encoding.PEM))
+    (folder / "tls.pem").write_bytes(leaf.pem())
+    return folder
+
+
 @pytest.fixture
-def sts(tmp_path: Path) -> Iterator[FakeSts]:
-    folder = tmp_path / "sts"
-    folder.mkdir()
-    server = FakeSts(folder)
+def sts(certified: Path) -> Iterator[FakeSts]:
+    server = FakeSts(certified)
     yield server
     server.stop()

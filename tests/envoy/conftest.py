@@ -329,7 +329,9 @@ class Pod:
         return self._configure(**merged(base, changes))
 
     def destination(self, name: str, server: Server, **more: Any) -> dict[str, Any]:
-        return {"name": name, "hosts": [f"{name}.shop"], "address": f"127.0.0.1:{server.port}"} | more
+        """An entry of `destinations` that leads to *server*."""
+        entry = {"name": name, "hosts": [f"{name}.shop"], "address": f"127.0.0.1:{server.port}"}
+        return entry | more
 
     def start(self, **changes: Any) -> Pod:
         config = self.config(**changes)

@@ -107,9 +107,7 @@ def test_a_listener_that_moves_lets_the_calls_in_flight_end(pod, wait):
 def test_a_refused_change_is_shown_and_the_former_one_keeps_serving(pod, load):
     pod.start()
     good = pod.snapshot(pod.config())
-    twice = [
-        route_components_pb2.VirtualHost(name=name, domains=["billing.shop"]) for name in "ab"
-    ]
+    twice = [route_components_pb2.VirtualHost(name=name, domains=["billing.shop"]) for name in "ab"]
     broken = Resources.pack(
         [
             route_pb2.RouteConfiguration(name="inbound", virtual_hosts=twice),

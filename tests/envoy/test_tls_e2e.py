@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
-import os
 import ssl
 from pathlib import Path
 from typing import Any
@@ -41,7 +40,8 @@ class Authority:
                 general.append(x509.IPAddress(ipaddress.ip_address(name)))
             except ValueError:
                 general.append(x509.DNSName(name))
-        certificate = self._sign(subject, key, x509.SubjectAlternativeName(general), authority=False)
+        alternative = x509.SubjectAlternativeName(general)
+        certificate = self._sign(subject, key, alternative, authority=False)
         paths = folder / "tls.crt", folder / "tls.key"
         paths[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
         paths[1].write_bytes(
@@ -98,7 +98,7 @@ class Shop:
         (folder / "ca.crt").write_bytes(authority.pem)
         fresh = self.trust / "..new"
         fresh.symlink_to(folder.name)
-        os.rename(fresh, self.trust / "..data")
+        fresh.rename(self.trust / "..data")
         link = self.trust / "ca.crt"
         if not link.is_symlink():
             link.symlink_to("..data/ca.crt")

@@ -110,6 +110,24 @@ def test_a_value_over_4_kib_is_dropped(principal: Anna, value: str, fits: bool) 
     assert dropped == (0 if fits else 1)
 
 
+ENCODED = [
+    ("100%", "100%"),
+    ("a b", "a b"),
+    ("José", "Jos%C3%A9"),
+    ("é%41", "%C3%A9%2541"),
+    ("é 100%", "%C3%A9 100%25"),
+    ("日本", "%E6%97%A5%E6%9C%AC"),
+    ("\u202eevil", "%E2%80%AEevil"),
+    ("\x85", "%C2%85"),
+]
+
+
+@pytest.mark.must(22)
+@pytest.mark.parametrize(("value", "encoded"), ENCODED)
+def test_what_is_not_ascii_travels_percent_encoded(value: str, encoded: str) -> None:
+    assert safe_value(value) == encoded
+
+
 @pytest.mark.must(13, 22)
 @given(st.text())
 def test_a_value_that_travels_is_printable_ascii_and_can_be_read_again(value: str) -> None:

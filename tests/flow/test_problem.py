@@ -138,7 +138,13 @@ TEXTS = st.text() | st.sampled_from(
 
 @pytest.mark.must(18, 22)
 @given(
-    st.sampled_from(Reason), TEXTS, TEXTS, st.none() | TEXTS, st.none() | st.integers(), TEXTS, TEXTS
+    st.sampled_from(Reason),
+    TEXTS,
+    TEXTS,
+    st.none() | TEXTS,
+    st.none() | st.integers(),
+    TEXTS,
+    TEXTS,
 )
 def test_whatever_a_denial_says_its_headers_cannot_be_broken_out_of(
     reason: Reason,

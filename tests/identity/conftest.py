@@ -58,7 +58,12 @@ class Ring:
         elif isinstance(public, ec.EllipticCurvePublicKey):
             point, size = public.public_numbers(), (public.curve.key_size + 7) // 8
             crv = f"P-{public.curve.key_size}"
-            jwk = {"kty": "EC", "crv": crv, "x": _number(point.x, size), "y": _number(point.y, size)}
+            jwk = {
+                "kty": "EC",
+                "crv": crv,
+                "x": _number(point.x, size),
+                "y": _number(point.y, size),
+            }
         else:
             jwk = {"kty": "OKP", "crv": "Ed25519", "x": b64(public.public_bytes_raw())}
         jwk |= {"kid": name, "use": "sig"} | members
@@ -87,9 +92,7 @@ class Ring:
         message = f"{b64(header)}.{b64(payload)}"
         return RawToken(f"{message}.{b64(self.sign(name, alg, message.encode()))}")
 
-    def mint(
-        self, name: str, claims: Mapping[str, Any], alg: str = "", **header: Any
-    ) -> RawToken:
+    def mint(self, name: str, claims: Mapping[str, Any], alg: str = "", **header: Any) -> RawToken:
         """A JWT; a header member or claim that is None is left out."""
         alg = alg or {"rsa": "RS256", "ec2": "ES256", "ec3": "ES384", "ec5": "ES512"}.get(
             name[:3], "EdDSA"
@@ -160,7 +163,9 @@ class World:
     web: Web
     clock: Clock
 
-    def verify(self, token: str, now: float | None = None, deadline: float = 5.0) -> Verified | Denial:
+    def verify(
+        self, token: str, now: float | None = None, deadline: float = 5.0
+    ) -> Verified | Denial:
         moment = Instant(self.clock.now if now is None else now, deadline)
         return self.trust.verify(RawToken(token), moment)
 
@@ -352,5 +357,3 @@ def corpora() -> Path:
         if candidate.is_dir():
             return candidate
     pytest.skip("no corpora: set ATTACHE_CORPORA to the folder with the vectors of SECURITY.md")
-
-

@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
-from cryptography.hazmat.primitives.serialization import load_ssh_public_key
+from cryptography.hazmat.primitives.serialization import load_pem_public_key, load_ssh_public_key
 
 from agent.errors import Denial
 from agent.identity.issuers.document import Document, Metadata, read_metadata
 from agent.identity.jose import Unpacked, parse, unpack
 from agent.identity.keys import KeySet, read_keys
-from agent.identity.signature import CHECKS
+from agent.identity.signature import CHECKS, signed_by
 from agent.identity.strict_json import NotStrict, strict_object
 from agent.identity.unusable import Unusable
 
@@ -106,29 +106,24 @@ def test_wycheproof_keys(corpora: Path) -> None:
         ("rsa_signature_2048_sha256_test.json", "RS256", 259),
         ("rsa_pss_2048_sha256_mgf1_32_test.json", "PS256", 108),
         ("ecdsa_secp256r1_sha256_p1363_test.json", "ES256", 262),
-        ("ecdsa_secp384r1_sha384_p1363_test.json", "ES384", 290),
-        ("ecdsa_secp521r1_sha512_p1363_test.json", "ES512", 314),
+        ("ecdsa_secp384r1_sha384_p1363_test.json", "ES384", 280),
+        ("ecdsa_secp521r1_sha512_p1363_test.json", "ES512", 318),
         ("ed25519_test.json", "EdDSA", 151),
     ],
 )
 def test_wycheproof_primitives(corpora: Path, name: str, alg: str, count: int) -> None:
     counted, wrong = 0, []
     for group in wycheproof(corpora, name):
-        jwk = group.get("publicKeyJwk") or group.get("publicJwk") or _okp_or_none(group)
-        keys = read_keys(json.dumps({"keys": [jwk | {"kid": "k", "alg": alg}]}).encode(), ALL)
+        key = load_pem_public_key(group["publicKeyPem"].encode())
         for test in group["tests"]:
             counted += 1
-            found = isinstance(keys, KeySet) and keys.keys["k"].signed(
-                alg, bytes.fromhex(test["msg"]), bytes.fromhex(test["sig"])
-            )
-            if found and test["result"] == "invalid" or not found and test["result"] == "valid":
-                wrong.append(test["tcId"])
+            message, signature = bytes.fromhex(test["msg"]), bytes.fromhex(test["sig"])
+            found = signed_by(key, alg, message, signature)  # type: ignore[arg-type]
+            # "acceptable" is a matter of taste; we refuse those as well
+            if found is not (test["result"] == "valid"):
+                wrong.append((test["tcId"], test["result"]))
     assert counted == count
     assert wrong == []
-
-
-def _okp_or_none(group: dict[str, Any]) -> dict[str, Any]:
-    raise AssertionError(f"a group without a JWK: {sorted(group)}")
 
 
 @pytest.mark.must(2)
@@ -148,10 +143,10 @@ def test_keys_of_pyjwt(corpora: Path) -> None:
     folder = corpora / "pyjwt-keys" / "tests" / "keys"
     taken = set()
     files = sorted(folder.glob("jwk_*.json"))
-    assert len(files) == 17
+    assert len(files) == 18
     for file in files:
-        document = json.loads(file.read_text())
-        jwks = document["keys"] if "keys" in document else [document]
+        document = json.loads(file.read_text() or "{}")  # jwk_empty.json is what it says
+        jwks = document.get("keys", [document])
         raw = json.dumps({"keys": [{"kid": "k"} | jwk for jwk in jwks]}).encode()
         if isinstance(read_keys(raw, ALL), KeySet):
             taken.add(file.name.removeprefix("jwk_").removesuffix(".json"))
@@ -196,7 +191,9 @@ def test_documents_of_microsofts_identity_model(corpora: Path) -> None:
     """Keys in plain base64 or under a byte order mark are refused, and so replace nothing."""
     folder = corpora / "ms-identitymodel" / "test"
     folder /= "Microsoft.IdentityModel.Protocols.OpenIdConnect.Tests"
-    keys = {file.stem: read_keys(file.read_bytes(), ALL) for file in _named(folder, "*JsonWebKeySet*")}
+    keys = {
+        file.stem: read_keys(file.read_bytes(), ALL) for file in _named(folder, "*JsonWebKeySet*")
+    }
     keys |= {"PingLabsJWKS": read_keys((folder / "PingLabsJWKS.json").read_bytes(), ALL)}
     assert {name for name, found in keys.items() if isinstance(found, KeySet)} == {"PingLabsJWKS"}
     assert all(isinstance(found, KeySet | Unusable) for found in keys.values())

@@ -90,7 +90,9 @@ def test_a_key_is_bound_to_what_its_type_itself_and_its_issuer_permit(
 )
 def test_a_key_that_is_not_for_us_is_refused(ring: Any, name: str, members: dict[str, Any]) -> None:
     assert isinstance(read_key(ring.jwk(name, **members), ALL), Unusable)
-    assert isinstance(read_key(ring.jwk(name if name != "rsa-small" else "rsa"), ALL), VerificationKey)
+    assert isinstance(
+        read_key(ring.jwk(name if name != "rsa-small" else "rsa"), ALL), VerificationKey
+    )
 
 
 @pytest.mark.must(12)
@@ -108,9 +110,7 @@ def test_members_that_scope_a_key_are_kept(ring: Any) -> None:
 
 @pytest.mark.must(12)
 def test_a_kid_that_stands_for_different_keys_is_refused_and_the_others_stay(ring: Any) -> None:
-    found = read_keys(
-        ring.jwks(ring.jwk("rsa", kid="x"), ring.jwk("rsa-b", kid="x"), "ec256"), ALL
-    )
+    found = read_keys(ring.jwks(ring.jwk("rsa", kid="x"), ring.jwk("rsa-b", kid="x"), "ec256"), ALL)
     assert isinstance(found, KeySet)
     assert set(found.keys) == {"ec256"}
     assert any("'x'" in sentence for sentence in found.refused)

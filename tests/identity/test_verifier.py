@@ -131,7 +131,10 @@ def test_key_material_in_the_token_selects_nothing_and_fetches_nothing(
     found = world.verify(ring.mint("rsa-b", CLAIMS, kid=named, **planted))
     assert reason(found) in {Reason.INVALID_TOKEN, Reason.UNKNOWN_KEY}
     assert not any("evil" in url for url in world.web.fetched)
-    assert set(world.web.fetched[len(before) :]) <= {KEYS, f"{ISS}/.well-known/openid-configuration"}
+    assert set(world.web.fetched[len(before) :]) <= {
+        KEYS,
+        f"{ISS}/.well-known/openid-configuration",
+    }
     assert isinstance(world.verify(ring.mint("rsa", CLAIMS, **planted)), Verified)
 
 
@@ -355,4 +358,3 @@ def test_no_single_character_of_a_genuine_token_can_be_exchanged(
 @given(text=st.text(max_size=60) | st.binary(max_size=60).map(lambda raw: raw.decode("latin-1")))
 def test_no_text_is_a_token(genuine: tuple[Verifier, str, Instant], text: str) -> None:
     assert isinstance(genuine[0].verify(text, genuine[2]), Denial)  # type: ignore[arg-type]
-

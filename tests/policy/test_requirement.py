@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.config.routes import Requirement
-from agent.errors import Denial, Reason
+from agent.errors import Denial
 from agent.identity.principal import IssuerKind, Kind, Principal
 from agent.policy.requirement import CHECKS, Permitted, permit
 

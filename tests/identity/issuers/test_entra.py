@@ -155,7 +155,9 @@ def test_a_token_need_not_name_its_version(entra: Any, ring: Any) -> None:
 
 @pytest.mark.must(9)
 @pytest.mark.parametrize("kid", ["msa", "gov"])
-def test_a_key_of_another_issuer_or_cloud_signs_nothing_here(entra: Any, ring: Any, kid: str) -> None:
+def test_a_key_of_another_issuer_or_cloud_signs_nothing_here(
+    entra: Any, ring: Any, kid: str
+) -> None:
     found = entra.verify(ring.mint("rsa-b", V2_CLAIMS, kid=kid))
     assert reason(found) is Reason.INVALID_TOKEN
     assert "key belongs to another" in found.detail

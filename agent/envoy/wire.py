@@ -1,0 +1,75 @@
+"""How does a CheckResponse look on the wire? Written by hand, for it is most of a hit's cost.
+
+Building the 17 header options of an allow with protobuf objects took 115 µs of 190, measured;
+these bytes take 10. A message may be sent in pieces: equal fields of a message that occur more
+than once are merged, and repeated ones are joined (protobuf.dev, Encoding, "Last One Wins"). So
+what never changes is written once, and every response is a concatenation.
+
+Field numbers: envoy/service/auth/v3/external_auth.proto, envoy/config/core/v3/base.proto,
+google/protobuf/struct.proto. A test holds these bytes against the compiled protos.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+# CheckResponse
+_OK_RESPONSE = 3
+_DYNAMIC_METADATA = 4
+# OkHttpResponse
+_HEADERS = 2
+_HEADERS_TO_REMOVE = 5
+_RESPONSE_HEADERS_TO_ADD = 6
+
+# HeaderValueOption: append {value: false}, append_action OVERWRITE_IF_EXISTS_OR_ADD; one without
+# the other may append in some versions of Envoy (ENVOY.md)
+_OVERWRITE = b"\x12\x00\x18\x02"
+
+STATUS_OK = b"\x0a\x00"
+"""`status {}`: google.rpc.Code OK is 0, which proto3 does not write."""
+
+
+def ok_response(
+    headers: Iterable[tuple[str, str]] = (),
+    remove: Iterable[str] = (),
+    response_headers: Iterable[tuple[str, str]] = (),
+) -> bytes:
+    """A piece of a CheckResponse that allows, and does this to the headers."""
+    body = b"".join(
+        [
+            *(_field(_HEADERS, _option(name, value)) for name, value in headers),
+            *(_field(_HEADERS_TO_REMOVE, name.encode()) for name in remove),
+            *(
+                _field(_RESPONSE_HEADERS_TO_ADD, _option(name, value))
+                for name, value in response_headers
+            ),
+        ]
+    )
+    return _field(_OK_RESPONSE, body)
+
+
+def metadata(entries: Iterable[tuple[str, str]]) -> bytes:
+    """A piece of a CheckResponse with these texts as dynamic metadata."""
+    struct = b"".join(
+        # Struct.fields is a map: entries of key (1) and Value (2), whose string_value is 3
+        _field(1, _field(1, key.encode()) + _field(2, _field(3, value.encode())))
+        for key, value in entries
+    )
+    return _field(_DYNAMIC_METADATA, struct)
+
+
+def _option(name: str, value: str) -> bytes:
+    return _field(1, _field(1, name.encode()) + _field(2, value.encode())) + _OVERWRITE
+
+
+def _field(number: int, payload: bytes) -> bytes:
+    """A length-delimited field: wire type 2; all field numbers here are below 16."""
+    size = len(payload)
+    if size < 0x80:
+        return bytes((number << 3 | 2, size)) + payload
+    length = bytearray()
+    while size > 0x7F:
+        length.append(size & 0x7F | 0x80)
+        size >>= 7
+    length.append(size)
+    return bytes((number << 3 | 2,)) + bytes(length) + payload

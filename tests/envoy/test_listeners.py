@@ -1,0 +1,76 @@
+"""Where Envoy listens, for whom, and how the connection chooses its chain."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from envoy.extensions.filters.network.http_connection_manager.v3 import (
+    http_connection_manager_pb2 as hcm,
+)
+
+from agent.config.attache import Attache
+from agent.envoy.listeners import listeners
+
+
+def built(config: Attache) -> dict[str, Any]:
+    return {one.name: one for one in listeners(config, inline=None)}
+
+
+def filters(listener: Any) -> list[str]:
+    return [one.name.rpartition(".")[2] for one in listener.listener_filters]
+
+
+def test_listeners_stand_where_they_are_configured(configure):
+    config = configure(
+        listeners={
+            "inbound": {"address": "10.1.1.1", "port": 1},
+            "outbound": {"address": "127.0.0.9", "port": 2},
+        }
+    )
+    sockets = {
+        name: (one.address.socket_address.address, one.address.socket_address.port_value)
+        for name, one in built(config).items()
+    }
+    assert sockets == {"inbound": ("10.1.1.1", 1), "outbound": ("127.0.0.9", 2)}
+
+
+def test_a_listener_that_is_not_configured_is_not_there(configure):
+    assert list(built(configure(listeners={"outbound": None}, destinations=[]))) == ["inbound"]
+    assert list(built(configure(listeners={"inbound": None}, routes=[]))) == ["outbound"]
+
+
+def test_only_redirect_mode_asks_for_the_original_destination(configure):
+    assert filters(built(configure())["outbound"]) == []
+    redirect = configure(listeners={"outbound": {"mode": "redirect"}})
+    assert filters(built(redirect)["outbound"]) == ["original_dst"]
+    assert filters(built(redirect)["inbound"]) == []
+
+
+@pytest.mark.must(21)
+def test_where_unmatched_is_denied_nothing_but_http_is_read(configure):
+    for mode in ("proxy", "redirect"):
+        listener = built(configure(listeners={"outbound": {"mode": mode}}))["outbound"]
+        (chain,) = listener.filter_chains
+        assert chain.filters[0].name == "envoy.filters.network.http_connection_manager"
+        assert not listener.HasField("default_filter_chain")
+
+
+def test_redirected_passthrough_lets_other_protocols_through_but_not_to_ourselves(configure):
+    outbound = {"mode": "redirect", "unmatched": "passthrough", "port": 15009}
+    listener = built(configure(listeners={"outbound": outbound}))["outbound"]
+    direct, http = listener.filter_chains
+    assert direct.filter_chain_match.destination_port.value == 15009
+    assert set(http.filter_chain_match.application_protocols) == {"http/1.0", "http/1.1", "h2c"}
+    assert direct.filters[0] == http.filters[0]
+    assert listener.default_filter_chain.filters[0].name == "envoy.filters.network.tcp_proxy"
+    assert listener.continue_on_listener_filters_timeout
+
+
+def test_routes_come_by_name_so_that_their_change_drains_no_connection(configure):
+    before = built(configure())
+    after = built(configure(destinations=[], routes=[]))
+    assert before == after
+    manager = hcm.HttpConnectionManager()
+    before["outbound"].filter_chains[0].filters[0].typed_config.Unpack(manager)
+    assert manager.rds.route_config_name == "outbound"
