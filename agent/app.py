@@ -28,12 +28,13 @@ from agent.envoy.snapshot import Snapshot
 from agent.envoy.tls import system_bundle
 from agent.flow.headers import Badge
 from agent.flow.inbound import Inbound
-from agent.flow.outbound import Outbound, Target
+from agent.flow.outbound import Outbound, Target, kept_inside
 from agent.flow.problem import Challenger
 from agent.identity.fetch import Fetcher
 from agent.identity.trust import Trust
 from agent.judge import Judge, Pipelines
 from agent.policy.routes import Routes
+from agent.randomness import BufferedRandomness
 from agent.telemetry.audit import AuditLog
 from agent.telemetry.metrics import Metrics
 
@@ -62,6 +63,7 @@ class App:
             config.audit.file, clock=time.monotonic, on_loss=self._metrics.audit_dropped
         )
         self._contexts = ContextStore(config.agent.max_contexts)
+        self._random = BufferedRandomness(os.urandom)
         self._fetch = Fetcher()
         self._trust = Trust.build(config, time.time, self._fetch)
         self._credentials = Credentials.build(config, time.time)
@@ -177,7 +179,7 @@ class App:
                 chain=credentials.chain,
                 badge=Badge(config.inbound.headers),
                 store=self._contexts,
-                random=os.urandom,
+                random=self._random,
                 edge=inbound.edge,
                 forward=config.inbound.forward,
                 swap=credentials.swap,
@@ -194,9 +196,10 @@ class App:
                     for destination in config.destinations
                 },
                 store=self._contexts,
-                random=os.urandom,
+                random=self._random,
                 passthrough=outbound.unmatched == "passthrough",
-                extra_identity=tuple(config.inbound.headers),
+                stripped=kept_inside(config.inbound.headers),
+                recognise=trust.recognise,
             )
             if outbound
             else None,

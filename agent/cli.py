@@ -48,12 +48,12 @@ def run(
 ) -> None:
     """Decide on requests until told to stop (SIGTERM)."""
     from agent.app import CannotStart, run_until_stopped
-    from agent.telemetry import log
+    from agent.telemetry.log import configure
 
-    log.configure(log_level)
     try:
+        configure(log_level)
         run_until_stopped(config)
-    except CannotStart as reason:
+    except (CannotStart, ValueError) as reason:
         _fail(str(reason))
 
 

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from agent.credentials.credential import Moment
 from agent.envoy import check
 from agent.errors import Denial, Reason
 from agent.flow.decision import Allow, Decision, Facts
@@ -20,6 +19,7 @@ from agent.flow.inbound import Inbound
 from agent.flow.outbound import Outbound
 from agent.flow.problem import Challenger, answer
 from agent.flow.request import Direction, Request
+from agent.moment import Moment
 from agent.telemetry.audit import AuditLog, AuditRecord
 from agent.telemetry.metrics import Metrics
 

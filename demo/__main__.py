@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import os
 import signal
 import sys
@@ -37,17 +39,26 @@ def main() -> int:
     parser.add_argument("--log-level", default="info", help="of the agents")
     given = parser.parse_args()
     signal.signal(signal.SIGTERM, _as_interrupt)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal without ✓ still gets the text
     out, began = console(), time.monotonic()
     try:
         stage = Stage(keep=given.keep, log_level=given.log_level)
         out.print(
-            f"[bold]Attaché[/] · one identity provider and {len(stage.pods)} pods: in each a "
-            "program without auth code, its agent (⛨) and its Envoy"
+            f"[bold]Attaché[/] · an identity provider and {len(stage.pods)} pods: a program "
+            "without auth code, its agent and Envoy (⛨)"
         )
-        with stage:
+        with out.status("the stage is being set …"):
+            stage.start()
+        try:
             passed = play(stage, out, began)
+            if not passed:
+                stage.keep = True
+                out.print(f"configurations, logs and audit records are kept in {stage.folder}")
             if given.keep:
                 _stay(stage, out)
+        finally:
+            stage.stop()
     except (StartFailed, NoFreePort) as reason:
         out.print(f"[bold red]The stage does not stand:[/] {escape(str(reason))}")
         return 2
@@ -71,7 +82,8 @@ def play(stage: Stage, out: Console, began: float) -> bool:
 
 def _play(screen: Screen, name: str, run: Callable[[], T], show: Callable[[T], None]) -> None:
     try:
-        found = run()
+        with screen.waiting(name):
+            found = run()
     except Exception as error:  # noqa: BLE001 - one journey's end must not hide the others
         screen.broken(name, error)
     else:
@@ -104,7 +116,8 @@ def _stay(stage: Stage, out: Console) -> None:
         # soft_wrap: what is copied must not be broken
         out.print(line, markup=False, soft_wrap=True)
     out.print("[bold]Ctrl-C ends it all.[/]")
-    threading.Event().wait()
+    with contextlib.suppress(KeyboardInterrupt):
+        threading.Event().wait()
 
 
 def _as_interrupt(_number: int, _frame: FrameType | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -45,6 +46,8 @@ class Child:
         self._environment = dict(environment or {})
         self._process: subprocess.Popen[bytes] | None = None
         self._asked = False
+        self._over = False
+        self._lock = threading.Lock()
 
     def start(self) -> None:
         """Start the process; `StartFailed` if there is no such program."""
@@ -53,9 +56,10 @@ class Child:
         path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH", ""))))
         environment = {**kept, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", **self._environment}
         self.log.parent.mkdir(parents=True, exist_ok=True)
-        self._asked = False
         try:
-            with self.log.open("ab") as output:
+            with self._lock, self.log.open("ab") as output:
+                if self._over:
+                    raise StartFailed(f"{self.name} is not started any more: the stage is ending")
                 self._process = subprocess.Popen(
                     self._command,
                     stdin=subprocess.DEVNULL,
@@ -64,6 +68,7 @@ class Child:
                     env=environment,
                     start_new_session=True,
                 )
+                self._asked = False
         except OSError as error:
             raise StartFailed(
                 f"{self.name} cannot be started: {self._command[0]}: {error.strerror}; "
@@ -121,11 +126,13 @@ class Child:
         assert self._process is not None
         return self._process.wait(bound)
 
-    def ask_to_stop(self) -> None:
-        """Send SIGTERM, once, and do not wait."""
-        if not self._asked:
-            self._asked = True
-            self._signal(signal.SIGTERM)
+    def ask_to_stop(self, for_good: bool = False) -> None:
+        """Send SIGTERM, once, and do not wait; *for_good*: it is never started again."""
+        with self._lock:
+            self._over = self._over or for_good
+            if not self._asked:
+                self._asked = True
+                self._signal(signal.SIGTERM)
 
     def _signal(self, number: signal.Signals) -> None:
         if self._process is not None and self._process.poll() is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 
 from rich.box import SIMPLE_HEAD
@@ -136,6 +137,10 @@ class Screen:
             f"hold[/]   up in {start:.0f} s, all in {total:.0f} s"
         )
 
+    def waiting(self, name: str) -> AbstractContextManager[object]:
+        """Tell a person at a terminal that something is going on."""
+        return self._out.status(f"{name} …")
+
     @property
     def passed(self) -> bool:
         """Whether there were checks, and all hold."""
@@ -158,11 +163,11 @@ class Screen:
 
     def _records(self, txn: str, records: Sequence[Record]) -> None:
         table = _table(
-            (f"correlation id {short(txn)}", 30),
+            (f"correlation {short(txn)}", 26),
             ("request", 19),
             ("answer", 6),
-            ("caller", 18),
-            ("sends on", 18),
+            ("caller", 19),
+            ("sends on", 15),
         )
         start = min((_seconds(record["time"]) for record in records), default=0.0)
         for record in records:

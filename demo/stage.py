@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import signal
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed, wait
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from demo.idp.directory import Directory, User
 from demo.idp.dumping import dump
 from demo.idp.loading import load_file
 from demo.people import CROWD, SignIn, with_crowd
-from demo.pod import SERVICES, Addresses, Pod, Service
+from demo.pod import SERVICES, Addresses, Pod, Service, envoy_binary, tool
 from demo.ports import Ports
 from demo.waiting import NotInTime, until
 from demo.wiretap import Wiretap
@@ -45,7 +47,10 @@ class Stage:
         keep: bool = False,
         idle: bool = False,
     ) -> None:
-        self._keep = keep
+        envoy_binary()  # what is missing is said before anything is made
+        tool("attache")
+        tool("opentelemetry-instrument")
+        self.keep = keep
         self._idle = idle
         self._stopping = False
         self._ports = Ports()
@@ -92,8 +97,8 @@ class Stage:
             if not self._idle:
                 self.start_idp()
                 self._start_pods()
-        except BaseException:
-            self._keep = True  # the logs are what is needed now
+        except BaseException as reason:
+            self.keep = self.keep or isinstance(reason, Exception)  # its logs are needed now
             self.stop()
             raise
         self.seconds_to_start = time.monotonic() - began
@@ -106,12 +111,13 @@ class Stage:
         self.idp_process.come_up(lambda: ca.exists() and self._announced() and self.idp.answers())
 
     def stop(self) -> None:
-        """End everything that was started, and tidy up."""
+        """End everything that was started, and tidy up; a second Ctrl-C does not hurry it."""
         self._stopping = True
-        self._end_children()
-        self.wire.stop()
-        if not self._keep:
-            shutil.rmtree(self.folder, ignore_errors=True)
+        with _undisturbed():
+            self._end_children()
+            self.wire.stop()
+            if not self.keep:
+                shutil.rmtree(self.folder, ignore_errors=True)
 
     def __enter__(self) -> Stage:
         return self.start()
@@ -158,16 +164,19 @@ class Stage:
 
     def _start_pods(self) -> None:
         pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="stage")
+        rising = [pool.submit(self._up, pod) for pod in self.pods.values()]
         try:
-            for done in as_completed([pool.submit(self._up, pod) for pod in self.pods.values()]):
+            for done in as_completed(rising):
                 done.result()
         except BaseException:
             self._stopping = True
             pool.shutdown(wait=False, cancel_futures=True)
-            self._end_children()  # those who wait for a child see it end
+            with _undisturbed():  # who was about to start a child starts it, and it ends here
+                while left := [one for one in rising if not one.done()]:
+                    self._end_children()
+                    wait(left, timeout=0.2)
             raise
-        finally:
-            pool.shutdown(wait=True)
+        pool.shutdown()
 
     def _up(self, pod: Pod) -> None:
         if self._stopping:
@@ -180,7 +189,7 @@ class Stage:
         rest = [child for child in self.children if child not in programs]
         for group in (programs, rest):  # first who asks, then who answers
             for child in group:
-                child.ask_to_stop()
+                child.ask_to_stop(for_good=True)
             for child in group:
                 child.stop()
 
@@ -218,3 +227,18 @@ class Stage:
 
     def _announced(self) -> bool:
         return '"baseUrl"' in self.idp_process.tail(1)
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Let no signal interrupt the end: whoever is left behind would stay for ever."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, signal.SIG_IGN) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)

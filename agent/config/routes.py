@@ -12,13 +12,28 @@ from agent.config.fields import Strict, Text
 _METHOD = re.compile(r"[A-Z][A-Z0-9-]{0,30}", re.ASCII)
 _SEGMENT = re.compile(r"\{[A-Za-z_][A-Za-z0-9_]*\}|[^{}*/%;\\\x00-\x20\x7f?#]+", re.ASCII)
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?", re.ASCII)
-_HEADER = re.compile(r"x-[a-z0-9-]{1,62}", re.ASCII)
+_HEADER = re.compile(r"x(-[a-z0-9]+){1,6}", re.ASCII)
+_HOST = re.compile(
+    r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?\.?)(:\d{1,5})?", re.ASCII
+)
 
-# Headers that are ours to write; an operator's extra header must not take their place.
-RESERVED_HEADERS = frozenset({"x-request-id", "x-correlation-id", "x-attache-context"}) | {
-    f"x-auth-{name}"
-    for name in ("kind", "subject", "tenant", "client", "scopes", "roles", "issuer")
-}
+# Headers by which some frameworks let a caller replace the method or path that was decided on.
+OVERRIDES = (
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+    "x-original-url",
+    "x-rewrite-url",
+)
+
+# Headers that are ours to write or to strip; an operator's extra header must not take their place.
+RESERVED_HEADERS = frozenset(
+    {"x-request-id", "x-correlation-id", "x-attache-context", *OVERRIDES}
+    | {
+        f"x-auth-{name}"
+        for name in ("kind", "subject", "tenant", "client", "scopes", "roles", "issuer")
+    }
+)
 
 # Envoy and the hops before us write these; some of them steer Envoy.
 _FOREIGN = ("x-envoy-", "x-forwarded-")
@@ -52,6 +67,13 @@ def _method(value: str) -> str:
     return value
 
 
+def _host(value: str) -> str:
+    # A pattern would match nothing, and the request would fall to the next, laxer route.
+    if not _HOST.fullmatch(value):
+        raise ValueError(f"'{value}' is not a host; write its name, no * and no URL")
+    return value
+
+
 Method = Annotated[str, AfterValidator(_method)]
 
 
@@ -62,7 +84,9 @@ class Route(Strict):
     methods: Annotated[tuple[Method, ...], Field(strict=False)] = Field(
         default=(), description="Methods in capitals; none written: all."
     )
-    hosts: Texts = Field(default=(), description="Hosts that the caller used; none written: all.")
+    hosts: Annotated[tuple[Annotated[str, AfterValidator(_host)], ...], Field(strict=False)] = (
+        Field(default=(), description="Hosts that the caller used; none written: all.")
+    )
     anonymous: bool = Field(default=False, description="No token is asked for.")
     require: Requirement | None = None
 

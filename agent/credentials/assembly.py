@@ -19,7 +19,7 @@ from agent.context.caller import Caller
 from agent.credentials.bulkhead import Bulkhead
 from agent.credentials.cache import TokenCache
 from agent.credentials.client_credentials import ClientCredentials
-from agent.credentials.credential import Credential, Moment
+from agent.credentials.credential import Credential
 from agent.credentials.entra import EntraClient
 from agent.credentials.exchange import Exchange
 from agent.credentials.forward import Forward
@@ -33,6 +33,7 @@ from agent.credentials.obo import OnBehalfOf
 from agent.credentials.proof import Unproven, prove, secret
 from agent.errors import Denial
 from agent.identity.principal import IssuerKind, Verified
+from agent.moment import Moment
 
 log = logging.getLogger("attache.credentials")
 

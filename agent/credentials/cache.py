@@ -10,10 +10,10 @@ from dataclasses import dataclass, field, replace
 from math import ceil
 
 from agent.credentials.bulkhead import Bulkhead, Lane
-from agent.credentials.credential import Moment
 from agent.credentials.shelf import Shelf
 from agent.credentials.token import OVERHEAD, CacheKey, Token, next_attempt, remembered
 from agent.errors import Denial, Reason
+from agent.moment import Moment
 
 log = logging.getLogger("attache.credentials")
 

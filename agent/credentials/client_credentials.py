@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from agent.context.caller import Caller
 from agent.credentials.answers import Answer, Asked
-from agent.credentials.credential import Injection, Moment
+from agent.credentials.credential import Injection
 from agent.credentials.entra import EntraClient
 from agent.credentials.exchange import Exchange
 from agent.credentials.oauth import OAuthClient
@@ -12,6 +12,7 @@ from agent.credentials.obo import proof_word
 from agent.credentials.token import CacheKey
 from agent.errors import Denial
 from agent.identity.principal import Kind
+from agent.moment import Moment
 
 
 class ClientCredentials:

@@ -8,14 +8,7 @@ from typing import Protocol
 from agent.context.caller import Caller
 from agent.errors import Denial
 from agent.identity.principal import Kind
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """When a request is decided: `now` in UTC seconds, `deadline` in seconds that remain."""
-
-    now: float
-    deadline: float
+from agent.moment import Moment
 
 
 @dataclass(frozen=True, slots=True)

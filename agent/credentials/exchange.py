@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from agent.credentials.answers import Answer, Asked, judge
 from agent.credentials.bulkhead import Lane
 from agent.credentials.cache import Fetch, TokenCache
-from agent.credentials.credential import Moment
 from agent.credentials.ledger import Ledger
 from agent.credentials.token import CacheKey, Token, refresh_at
 from agent.errors import Denial
+from agent.moment import Moment
 
 # How long one request to a server may take, in seconds. Whoever waits has a deadline of their own.
 PATIENCE = 10.0

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from agent.context.caller import Caller
-from agent.credentials.credential import Injection, Moment
+from agent.credentials.credential import Injection
 from agent.credentials.subject import Rule, acting_as, expired
 from agent.errors import Denial, Reason
+from agent.moment import Moment
 
 
 class Forward:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from agent.context.caller import Caller
-from agent.credentials.credential import Injection, Moment
+from agent.credentials.credential import Injection
 from agent.credentials.mint import Grant, Minter
 from agent.credentials.subject import Rule, acting_as
 from agent.errors import Denial
+from agent.moment import Moment
 
 
 class InternalCredential:

@@ -141,8 +141,7 @@ def _subject(principal: Principal) -> dict[str, Any]:
         found = {"sub": f"{principal.realm}/{quote(principal.subject, safe='')}"}
         if principal.tenant:
             found["tid"] = principal.tenant
-        if isinstance(theirs.get("oid"), str):
-            found["oid"] = theirs["oid"]
+        found["oid"] = principal.subject  # so that every hop shows the same subject
     return found | {"idtyp": principal.kind.value}
 
 

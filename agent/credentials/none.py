@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from agent.context.caller import Caller
-from agent.credentials.credential import Injection, Moment
+from agent.credentials.credential import Injection
+from agent.moment import Moment
 
 _NOTHING = Injection(headers=(), acts_as=None)
 

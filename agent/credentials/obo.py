@@ -6,13 +6,14 @@ import re
 
 from agent.context.caller import Caller
 from agent.credentials.answers import Asked
-from agent.credentials.credential import Injection, Moment
+from agent.credentials.credential import Injection
 from agent.credentials.entra import EntraClient
 from agent.credentials.exchange import Exchange
 from agent.credentials.subject import acting_as, expired
 from agent.credentials.token import CacheKey, Token
 from agent.errors import Denial, Reason
 from agent.identity.principal import IssuerKind, Kind, Verified
+from agent.moment import Moment
 
 _GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
 

@@ -13,19 +13,17 @@ from envoy.service.auth.v3.external_auth_pb2 import (
     CheckRequest,
     CheckResponse,
     DeniedHttpResponse,
-    OkHttpResponse,
 )
 from envoy.type.v3.http_status_pb2 import HttpStatus
 from google.protobuf.message import DecodeError
-from google.protobuf.struct_pb2 import Struct
 from google.rpc.status_pb2 import Status
 
-from agent.flow.decision import Allow
+from agent.envoy import wire
+from agent.flow.decision import Allow, Part
 from agent.flow.problem import Answer
 from agent.flow.request import Direction, Request
 
 # google.rpc.Code
-OK = 0
 PERMISSION_DENIED = 7
 UNAUTHENTICATED = 16
 
@@ -35,6 +33,11 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*", re.ASCII)
 # are the framing and the connection (RFC 9110 §7.6.1), which are Envoy's.
 _NEVER = frozenset(
     {"host", "content-length", "transfer-encoding", "connection", "keep-alive", "upgrade", "te"}
+)
+# Names that every allow writes; the others are looked at each time.
+_WRITABLE = frozenset(
+    {"authorization", "baggage", "traceparent", "tracestate", "x-attache-context"}
+    | {"x-correlation-id", "x-request-id"}
 )
 _BAD_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
@@ -82,24 +85,33 @@ def _from_header_map(headers: list[HeaderValue]) -> dict[str, str]:
 
 def allow(decision: Allow, correlation_id: str) -> bytes:
     """Encode an allow. A header that Envoy would obey wrongly is a bug and raises."""
-    names = {name for name, _ in decision.set}
-    if twice := names.intersection(decision.remove):
-        raise ValueError(f"{sorted(twice)} are set and removed; Envoy would remove them")
-    metadata = Struct()
-    for key, value in decision.metadata:
-        metadata.fields[key].string_value = value
-    response = CheckResponse(
-        status=Status(code=OK),
-        ok_response=OkHttpResponse(
-            headers=[_option(name, value) for name, value in decision.set],
-            headers_to_remove=decision.remove,
-            response_headers_to_add=[_option("x-correlation-id", correlation_id)],
-        ),
+    own = decision.own
+    written, removed = {name for name, _ in own.set}, set(own.remove)
+    for part in decision.shared:
+        if not part.encoded:
+            part.encoded = _encoded(part)
+        if not (written.isdisjoint(part.remove) and removed.isdisjoint(n for n, _ in part.set)):
+            raise ValueError("a header is set by one part of the answer and removed by another")
+    _refuse_bad_value("x-correlation-id", correlation_id)
+    return b"".join(
+        [
+            wire.STATUS_OK,
+            _encoded(own),
+            *[part.encoded for part in decision.shared],
+            wire.ok_response(response_headers=(("x-correlation-id", correlation_id),)),
+            wire.metadata(decision.metadata) if decision.metadata else b"",
+        ]
     )
-    if decision.metadata:
-        response.dynamic_metadata.CopyFrom(metadata)
-    encoded: bytes = response.SerializeToString()
-    return encoded
+
+
+def _encoded(part: Part) -> bytes:
+    if twice := {name for name, _ in part.set}.intersection(part.remove):
+        raise ValueError(f"{sorted(twice)} are set and removed; Envoy would remove them")
+    for name, value in part.set:
+        if name not in _WRITABLE:
+            _refuse_bad_name(name)
+        _refuse_bad_value(name, value)
+    return wire.ok_response(part.set, part.remove)
 
 
 def deny(answer: Answer) -> bytes:
@@ -118,10 +130,18 @@ def deny(answer: Answer) -> bytes:
 
 
 def _option(name: str, value: str) -> HeaderValueOption:
-    if not _NAME.fullmatch(name) or name in _NEVER:
-        raise ValueError(f"'{name}' is not a header that we may write")
-    if _BAD_VALUE.search(value):
-        raise ValueError(f"the value for '{name}' has a control character")
+    _refuse_bad_name(name)
+    _refuse_bad_value(name, value)
     return HeaderValueOption(
         header=HeaderValue(key=name, value=value), append_action=_OVERWRITE, append={"value": False}
     )
+
+
+def _refuse_bad_name(name: str) -> None:
+    if not _NAME.fullmatch(name) or name in _NEVER:
+        raise ValueError(f"'{name}' is not a header that we may write")
+
+
+def _refuse_bad_value(name: str, value: str) -> None:
+    if _BAD_VALUE.search(value):
+        raise ValueError(f"the value for '{name}' has a control character")

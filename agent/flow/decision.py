@@ -7,20 +7,49 @@ from dataclasses import dataclass, field
 from agent.errors import Denial
 from agent.identity.principal import Verified
 
+Headers = tuple[tuple[str, str], ...]
+
+
+@dataclass(slots=True, eq=False)
+class Part:
+    """Headers to overwrite and names to remove. `encoded` is the codec's: what many allows share
+    is checked and written down once.
+    """
+
+    set: Headers = ()
+    remove: tuple[str, ...] = ()
+    encoded: bytes = field(default=b"", repr=False)
+
+    def __repr__(self) -> str:
+        return f"Part(sets {', '.join(name for name, _ in self.set)})"
+
 
 @dataclass(frozen=True, slots=True)
 class Allow:
     """Let the request pass, with these headers overwritten and those removed.
 
-    No name stands in both (ENVOY.md: a removal would win). `metadata` is for Envoy's access log.
+    No name stands in both (ENVOY.md: a removal would win). `own` is this request's; `shared` are
+    parts that other requests have too. `metadata` is for Envoy's access log.
     """
 
-    set: tuple[tuple[str, str], ...]
-    remove: tuple[str, ...]
-    metadata: tuple[tuple[str, str], ...] = ()
+    own: Part
+    shared: tuple[Part, ...] = ()
+    metadata: Headers = ()
 
-    def __repr__(self) -> str:
-        return f"Allow(sets {', '.join(name for name, _ in self.set)})"
+    @classmethod
+    def of(cls, written: Headers, removed: tuple[str, ...], metadata: Headers = ()) -> Allow:
+        """An allow that shares nothing."""
+        return cls(Part(written, removed), (), metadata)
+
+    @property
+    def set(self) -> Headers:
+        """Every header that is written."""
+        return tuple(pair for part in (self.own, *self.shared) for pair in part.set)
+
+    @property
+    def remove(self) -> tuple[str, ...]:
+        """Every name that is removed."""
+        return tuple(name for part in (self.own, *self.shared) for name in part.remove)
 
 
 @dataclass(slots=True)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from itertools import product
 from urllib.parse import quote
 
+from agent.config.routes import OVERRIDES
 from agent.context.carriers import HANDLE_HEADER
-from agent.identity.principal import Kind, Principal
+from agent.flow.decision import Part
+from agent.identity.principal import Kind, Principal, Verified
 
 MAX_VALUE = 4096  # bytes of one claim copied to a header (SECURITY.md 13)
 
@@ -28,22 +31,15 @@ IDENTITY = (
     "x-auth-email",
 )
 
-# Headers by which some frameworks let a caller replace the method or path that was decided on.
-OVERRIDES = (
-    "x-http-method",
-    "x-http-method-override",
-    "x-method-override",
-    "x-original-url",
-    "x-rewrite-url",
-)
-
 DEFAULT_CLAIMS: Mapping[str, tuple[str, ...]] = {
     "x-auth-name": ("name",),
     "x-auth-email": ("email", "preferred_username"),
 }
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_PRINTABLE = "".join(map(chr, range(0x20, 0x7F)))
+# '%' is escaped as well, so that two values never look alike and decoding gives back what was there
+_PLAIN = "".join(map(chr, range(0x20, 0x7F))).replace("%", "")
+_STAMPS = 4096  # callers whose headers are kept ready
 
 
 def underscored(names: Iterable[str]) -> tuple[str, ...]:
@@ -54,6 +50,14 @@ def underscored(names: Iterable[str]) -> tuple[str, ...]:
         for joints in product("-_", repeat=name.count("-"))
         if "_" in joints
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """The identity headers of one caller; `dropped` counts values that must not travel."""
+
+    part: Part
+    dropped: int = 0
 
 
 class Badge:
@@ -68,17 +72,32 @@ class Badge:
         self._ours = ours
         stripped = underscored((*ours, CORRELATION, REQUEST_ID, HANDLE_HEADER, *OVERRIDES))
         self.always_removed = stripped + tuple(name for name in OVERRIDES if name not in ours)
+        self.stripped = Part(remove=self.always_removed)
+        self._nobody = self._stamp(None)
+        self._stamps: dict[bytes, Stamp] = {}
+
+    def stamp(self, verified: Verified | None) -> Stamp:
+        """The headers of a caller, made once for each token."""
+        if verified is None:
+            return self._nobody
+        known = self._stamps.get(verified.token_hash)
+        if known is None:
+            known = self._stamp(verified.principal)
+            if len(self._stamps) >= _STAMPS:
+                self._stamps.clear()  # cheaper than an order of use, and as bounded
+            self._stamps[verified.token_hash] = known
+        return known
 
     def headers(self, principal: Principal | None) -> tuple[dict[str, str], list[str], int]:
         """Return (headers to write, names to remove, values dropped) for *principal*.
 
-        A value with control characters or over 4 KiB is dropped and counted; one that is not ASCII
-        travels percent-encoded as UTF-8 (SECURITY.md 13, 22).
+        A value with control characters or over 4 KiB is dropped and counted; what is not ASCII,
+        and `%`, travels percent-encoded as UTF-8 (SECURITY.md 13, 22).
         """
         written: dict[str, str] = {}
         dropped = 0
-        for name, value in self._values(principal) if principal else ():
-            safe = safe_value(value)
+        for name, values in self._values(principal) if principal else ():
+            safe = safe_list(values) if isinstance(values, list) else safe_value(values)
             if safe is None:
                 dropped += 1
             elif safe:
@@ -86,40 +105,52 @@ class Badge:
         removed = [name for name in self._ours if name not in written]
         return written, removed, dropped
 
-    def _values(self, principal: Principal) -> Iterable[tuple[str, str]]:
+    def _stamp(self, principal: Principal | None) -> Stamp:
+        written, removed, dropped = self.headers(principal)
+        return Stamp(Part(tuple(written.items()), tuple(removed)), dropped)
+
+    def _values(self, principal: Principal) -> Iterable[tuple[str, str | list[str]]]:
         yield "x-auth-kind", principal.kind.value
         yield "x-auth-subject", principal.subject
         yield "x-auth-tenant", principal.tenant
         yield "x-auth-client", principal.client
         yield "x-auth-scopes", " ".join(sorted(principal.scopes))
-        yield "x-auth-roles", ",".join(sorted(role.replace(",", "%2C") for role in principal.roles))
+        yield "x-auth-roles", sorted(principal.roles)
         yield "x-auth-issuer", principal.issuer
         for name, claims in self._claims.items():
             if principal.kind is Kind.APP and name in DEFAULT_CLAIMS:
                 continue  # an app has neither name nor address, whatever its token says
             for claim in claims:
-                text = _as_text(principal.claims.get(claim))
-                if text:
-                    yield name, text
+                if value := _shown(principal.claims.get(claim)):
+                    yield name, value
                     break
 
 
-def safe_value(value: str) -> str | None:
-    """*value* as a header may carry it, or None where it must not travel."""
+def safe_value(value: str, plain: str = _PLAIN) -> str | None:
+    """*value* as a header may carry it, or None where it must not travel.
+
+    >>> safe_value("Zoë 100%")
+    'Zo%C3%AB 100%25'
+    """
     if _CONTROL.search(value) or len(value) > MAX_VALUE:
         return None
-    if value.isascii():
-        return value
-    # '%' is escaped as well, so that decoding gives back what was there
-    encoded = quote(value, safe=_PRINTABLE.replace("%", ""))
+    encoded = quote(value, safe=plain)
     return encoded if len(encoded) <= MAX_VALUE else None
 
 
-def _as_text(value: object) -> str:
+def safe_list(values: list[str]) -> str | None:
+    """*values* with commas between them; a comma inside one is escaped."""
+    encoded = [safe_value(value, _PLAIN.replace(",", "")) for value in values]
+    joined = ",".join(value for value in encoded if value is not None)
+    return None if None in encoded or len(joined) > MAX_VALUE else joined
+
+
+def _shown(value: object) -> str | list[str]:
+    """A claim as text, or as a list of texts; nothing where it is neither."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, (str, int, float)):
         return str(value)
     if isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value):
-        return ",".join(item.replace(",", "%2C") for item in value)
+        return list(value)
     return ""

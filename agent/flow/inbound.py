@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from agent.context.caller import Caller
 from agent.context.carriers import HANDLE_HEADER, with_handle
 from agent.context.store import ContextStore
-from agent.credentials.credential import Moment
 from agent.errors import Denial, Reason
 from agent.flow.correlation import Correlation, Randomness, inbound_correlation
-from agent.flow.decision import Allow, Decision, Facts
+from agent.flow.decision import Allow, Decision, Facts, Part
 from agent.flow.headers import CORRELATION, REQUEST_ID, Badge
 from agent.flow.request import Request
 from agent.identity.bearer import one_bearer
 from agent.identity.principal import IssuerKind, RawToken, Verified
+from agent.moment import Moment
 from agent.policy.path import canonical
 from agent.policy.requirement import Permitted, permit
 from agent.policy.routes import Routes, Rule
@@ -89,26 +89,22 @@ class Inbound:
         if shown:
             caller = _seen_with(caller, shown)
         self.store.remember(caller)
-        written, removed, facts.dropped_headers = self.badge.headers(
-            verified.principal if verified else None
+        stamp = self.badge.stamp(verified)
+        facts.dropped_headers = stamp.dropped
+        baggage, tracestate = with_handle(ids.handle, ids.baggage, ids.tracestate)
+        own = (
+            (CORRELATION, caller.txn),
+            (REQUEST_ID, ids.request_id),
+            ("traceparent", ids.traceparent),
+            (HANDLE_HEADER, ids.handle),
+            ("baggage", baggage),
+            ("tracestate", tracestate),
         )
-        written |= {
-            CORRELATION: caller.txn,
-            REQUEST_ID: ids.request_id,
-            "traceparent": ids.traceparent,
-            HANDLE_HEADER: ids.handle,
-        }
-        written["baggage"], written["tracestate"] = with_handle(
-            ids.handle, ids.baggage, ids.tracestate
-        )
-        if shown:
-            written["authorization"] = f"Bearer {shown}"
-        else:
-            removed.append("authorization")
+        authorized = (("authorization", f"Bearer {shown}"),) if shown else ()
         return Decision(
             Allow(
-                set=tuple(written.items()),
-                remove=(*removed, *self.badge.always_removed),
+                own=Part((*own, *authorized), () if shown else ("authorization",)),
+                shared=(stamp.part, self.badge.stripped),
                 metadata=_metadata(caller),
             ),
             facts,

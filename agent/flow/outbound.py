@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from agent.context import carriers
 from agent.context.caller import Caller
 from agent.context.resolution import Lookup, resolve
-from agent.credentials.credential import Credential, Moment
+from agent.credentials.credential import Credential
 from agent.errors import Denial, Reason
 from agent.flow.correlation import Randomness, outbound_correlation
-from agent.flow.decision import Allow, Decision, Facts
+from agent.flow.decision import Allow, Decision, Facts, Part
 from agent.flow.headers import CORRELATION, IDENTITY, underscored
 from agent.flow.request import Request
+from agent.moment import Moment
 
-# What must not leave the pod: who the caller is, and the handle (DESIGN.md §5).
-_KEPT_INSIDE = (
-    *IDENTITY,
-    *underscored(IDENTITY),
-    carriers.HANDLE_HEADER,
-    *underscored((carriers.HANDLE_HEADER,)),
-)
+Recognise = Callable[[str], bool]
+"""Whether a bearer token names an issuer of ours; nothing of it is verified."""
+
+
+def kept_inside(extra: Iterable[str] = ()) -> Part:
+    """What must not leave the pod: who the caller is, and the handle (DESIGN.md §5).
+
+    *extra* are the operator's own identity headers.
+    """
+    names = tuple(dict.fromkeys((*IDENTITY, *extra, carriers.HANDLE_HEADER)))
+    return Part(remove=names + underscored(names))
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +51,8 @@ class Outbound:
     store: Lookup
     random: Randomness
     passthrough: bool
-    extra_identity: tuple[str, ...] = ()
+    stripped: Part
+    recognise: Recognise
 
     def decide(self, request: Request, moment: Moment) -> Decision:
         """Decide on one call of the application. Every path but the last denies."""
@@ -68,7 +74,7 @@ class Outbound:
         facts.rule, facts.credential = target.name, target.credential.kind
         if isinstance(caller, Denial) and target.for_caller:
             return Decision(caller, facts)
-        injection = target.credential.obtain(known, moment)
+        injection = target.credential.obtain(known or _nobody(facts, moment), moment)
         if isinstance(injection, Denial):
             return Decision(injection, facts)
         if injection.acts_as is not None:
@@ -98,14 +104,14 @@ class Outbound:
     ) -> Decision:
         """A host that no destination names: nothing of the caller's goes there."""
         facts.credential = "passthrough"
-        ours = relayed is not None and self.store.by_token(relayed, moment.now) is not None
-        return Decision(
-            self._send(request, headers, ("authorization",) if ours else ()),
-            facts,
+        ours = relayed is not None and (
+            self.store.by_token(relayed, moment.now) is not None
+            or self.recognise(request.header("authorization").split()[1])
         )
+        return Decision(self._send(request, headers, ("authorization",) if ours else ()), facts)
 
     def _send(self, request: Request, headers: dict[str, str], scrub: tuple[str, ...]) -> Allow:
-        removed = [*_KEPT_INSIDE, *self.extra_identity]
+        removed = []
         for name in ("baggage", "tracestate"):
             value = request.header(name)
             rest = carriers.without_handle(value)
@@ -113,11 +119,11 @@ class Outbound:
                 headers[name] = rest
             elif value and not rest:
                 removed.append(name)
-        removed.extend(scrub)
-        return Allow(
-            set=tuple(headers.items()),
-            remove=tuple(name for name in removed if name not in headers),
-        )
+        removed.extend(name for name in scrub if name not in headers)
+        stripped = self.stripped
+        if not headers.keys().isdisjoint(stripped.remove):  # a credential in such a header wins
+            stripped = Part(remove=tuple(n for n in stripped.remove if n not in headers))
+        return Allow(own=Part(tuple(headers.items()), tuple(removed)), shared=(stripped,))
 
 
 def bearer_hash(authorization: str) -> bytes | None:
@@ -126,6 +132,11 @@ def bearer_hash(authorization: str) -> bytes | None:
     if len(parts) != 2 or parts[0].lower() != "bearer":
         return None
     return hashlib.sha256(parts[1].encode()).digest()
+
+
+def _nobody(facts: Facts, moment: Moment) -> Caller:
+    """No caller, but a transaction: a token minted for this call must name the same one."""
+    return Caller(None, "", facts.txn, "", facts.trace_id, moment.now)
 
 
 def _link(caller: Caller | Denial | None) -> str:

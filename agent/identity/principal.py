@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NewType
 
@@ -47,7 +47,7 @@ class Principal:
     scopes: frozenset[str]
     roles: frozenset[str]
     expires_at: float
-    claims: Mapping[str, Any]
+    claims: Mapping[str, Any] = field(repr=False)
     actors: tuple[str, ...] = ()
     txn: str = ""
     hops: int = 0
@@ -67,7 +67,7 @@ class Verified:
     `token_hash` is the SHA-256 of the compact token.
     """
 
-    token: RawToken
+    token: RawToken = field(repr=False)
     token_hash: bytes
     principal: Principal
     key_id: str

@@ -17,7 +17,8 @@ from agent.identity.issuers.oidc import OidcIssuer
 from agent.identity.principal import IssuerKind, RawToken, Verified
 from agent.identity.refresh import Refresher, Source
 from agent.identity.sources import Fetch
-from agent.identity.verifier import Moment, Verifier
+from agent.identity.verifier import Verifier
+from agent.moment import Moment
 
 # Issuers that are known by their configuration come before those whose name is discovered: no
 # metadata can then claim the `iss` of another entry.
@@ -83,6 +84,10 @@ class Trust:
     def verify(self, token: RawToken, moment: Moment) -> Verified | Denial:
         """See `Verifier.verify`."""
         return self._verifier.verify(token, moment)
+
+    def recognise(self, token: str) -> bool:
+        """Whether *token* names an issuer that we trust; nothing of it is verified."""
+        return self._verifier.recognise(RawToken(token))
 
     def wait_ready(self, seconds: float) -> bool:
         """Wait until every document was tried and nothing is missing; False after *seconds*."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from agent.errors import Denial, Reason
 from agent.identity.cache import Cache
@@ -16,19 +15,10 @@ from agent.identity.jose import Header, Parsed, parse
 from agent.identity.jwk import VerificationKey
 from agent.identity.principal import RawToken, Verified
 from agent.identity.refresh import Source
+from agent.moment import Moment
 
 MAX_CACHE_BYTES = 128 * 1024 * 1024
 _MARGIN = 0.05  # seconds of the deadline that are left for deciding after a wait
-
-
-class Moment(Protocol):
-    """When a request is decided: `now` in UTC seconds, `deadline` in seconds that remain."""
-
-    @property
-    def now(self) -> float: ...
-
-    @property
-    def deadline(self) -> float: ...
 
 
 Ask = Callable[[Source, float], bool]
@@ -83,6 +73,21 @@ class Verifier:
                 return known.verified
             self._cache.discard(digest)
         return self._verify(token, digest, moment)
+
+    def recognise(self, token: RawToken) -> bool:
+        """Whether *token* reads as one of ours, genuine or not: where it must not go, it does not.
+
+        A token that cannot be read strictly could not have been accepted either. Any doubt about
+        an issuer (its metadata is not there yet, the tenant is not listed) counts as ours.
+        """
+        parsed = parse(token)
+        if isinstance(parsed, Denial):
+            return False
+        iss = parsed.claims.get("iss")
+        found = self._locate(iss, parsed.claims) if isinstance(iss, str) else None
+        if isinstance(found, Denial):
+            return found.reason is not Reason.UNTRUSTED_ISSUER
+        return found is not None
 
     def _verify(self, token: RawToken, digest: bytes, moment: Moment) -> Verified | Denial:
         parsed = parse(token)

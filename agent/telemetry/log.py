@@ -19,9 +19,9 @@ _TOKEN = r"[A-Za-z0-9._~+/=-]"  # RFC 6750 §2.1, b64token
 # Sentences about tokens stay readable.
 _WORDS = r"(?!(?:tokens?|schemes?|challenge|credentials?|auth\w*|realm)[,.;:)]?(?:\s|$))"
 # A second wall: no code of ours logs a token. What others log goes through here too.
+# Every pattern is linear, whatever a caller sends: a run is looked at once, from its start.
+_RUN = re.compile(r"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]++(?:\.[A-Za-z0-9_-]*+){2,}")
 _SECRETS = (
-    # A compact JWS or JWE: base64url of '{"' begins with eyJ.
-    re.compile(r"()(eyJ{0}\.{0}\.{0}(?:\.{0}\.{0})?)".replace("{0}", "[A-Za-z0-9_-]*")),
     # Authorization: Bearer x.
     re.compile(
         rf"(\bbearer\s+){_WORDS}({_TOKEN}+)",
@@ -43,14 +43,36 @@ _PEM = re.compile(
 def redact(text: str) -> str:
     """Replace what looks like a token or a secret by its hash: the audit log's `tokenHash`."""
     text = _PEM.sub("[private key]", text)
+    text = _RUN.sub(_without_tokens, text)
     for pattern in _SECRETS:
         text = pattern.sub(_hashed, text)
     return text
 
 
 def _hashed(match: re.Match[str]) -> str:
-    digest = hashlib.sha256(match[2].encode("utf-8", "replace")).hexdigest()
-    return f"{match[1]}[sha256:{digest[:16]}]"
+    return f"{match[1]}{_hash(match[2])}"
+
+
+def _without_tokens(match: re.Match[str]) -> str:
+    """Hash each compact JWS (three parts) or JWE (five) in a run of parts between dots."""
+    parts = match[0].split(".")
+    kept: list[str] = []
+    at = 0
+    while at < len(parts):
+        before, begins, rest = parts[at].partition("eyJ")  # base64url of '{"'
+        size = 1
+        if begins and len(parts) - at >= 3:
+            size = 5 if len(parts) - at >= 5 and parts[at + 4] else 3
+            token = ".".join([begins + rest, *parts[at + 1 : at + size]])
+            kept.append(before + _hash(token))
+        else:
+            kept.append(parts[at])
+        at += size
+    return ".".join(kept)
+
+
+def _hash(secret: str) -> str:
+    return f"[sha256:{hashlib.sha256(secret.encode('utf-8', 'replace')).hexdigest()[:16]}]"
 
 
 def escape(text: str) -> str:
@@ -108,10 +130,9 @@ class SinkHandler(logging.Handler):
         """Format here, for arguments change; write there."""
         lost = self._sink.lost
         if lost != self._told:
-            self._told = lost
-            self._sink.put(
-                f"{rfc3339(record.created)} error {__name__}: {lost} log lines were lost"
-            )
+            start = f"{rfc3339(record.created)} error {__name__}"
+            if self._sink.put(f"{start}: {lost} log lines were lost so far"):
+                self._told = lost
         self._sink.put(self.format(record))
 
     def close(self) -> None:

@@ -16,7 +16,7 @@ import pytest
 from agent.config.attache import Attache
 from agent.credentials.assembly import Credentials
 from agent.credentials.client_credentials import ClientCredentials
-from agent.credentials.credential import Injection, Moment
+from agent.credentials.credential import Injection
 from agent.credentials.forward import Forward
 from agent.credentials.internal import InternalCredential
 from agent.credentials.keyring import new_key
@@ -24,6 +24,7 @@ from agent.credentials.none import NoCredential
 from agent.credentials.obo import OnBehalfOf
 from agent.errors import Denial, Reason
 from agent.identity.principal import IssuerKind
+from agent.moment import Moment
 from demo.idp import jose
 from tests.credentials.conftest import (
     CLIENT,

@@ -11,9 +11,9 @@ import pytest
 
 from agent.credentials.bulkhead import Bulkhead
 from agent.credentials.cache import TokenCache
-from agent.credentials.credential import Moment
 from agent.credentials.token import CacheKey, Token, next_attempt, refresh_at, remembered
 from agent.errors import Denial, Reason
+from agent.moment import Moment
 from tests.credentials.conftest import NOW, FakeClock, FakeExecutor
 
 KEY = CacheKey.of("obo", "https://sts", "tenant", "client", ["b", "a"])

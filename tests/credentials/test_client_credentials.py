@@ -14,13 +14,14 @@ import pytest
 from agent.config.identities import EntraIdentity, OAuthIdentity
 from agent.credentials.cache import TokenCache
 from agent.credentials.client_credentials import ClientCredentials
-from agent.credentials.credential import Injection, Moment
+from agent.credentials.credential import Injection
 from agent.credentials.entra import EntraClient
 from agent.credentials.exchange import Exchange
 from agent.credentials.ledger import Ledger
 from agent.credentials.oauth import OAuthClient
 from agent.errors import Denial, Reason
 from agent.identity.principal import Kind
+from agent.moment import Moment
 from tests.credentials.conftest import (
     CLIENT,
     NOW,

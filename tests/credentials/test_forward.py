@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 
 from agent.context.caller import Caller
-from agent.credentials.credential import Injection, Moment
+from agent.credentials.credential import Injection
 from agent.credentials.forward import Forward
 from agent.credentials.none import NoCredential
 from agent.credentials.subject import Rule
 from agent.errors import Denial, Reason
 from agent.identity.principal import Kind
+from agent.moment import Moment
 from tests.credentials.conftest import NOW, anonymous, app, caller
 
 MOMENT = Moment(NOW, 5.0)

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.context.caller import Caller
-from agent.credentials.credential import Injection, Moment
+from agent.credentials.credential import Injection
 from agent.credentials.internal import InternalCredential
 from agent.credentials.keyring import SigningKey
 from agent.credentials.mint import (
@@ -28,6 +28,7 @@ from agent.credentials.mint import (
 )
 from agent.errors import Denial, Reason
 from agent.identity.principal import IssuerKind, Kind
+from agent.moment import Moment
 from tests.credentials.conftest import NOW, TENANT, anonymous, app, caller, principal
 
 RULES = Rules("https://gateway.shop.internal", "shop/task-api", 300.0, 8)

@@ -18,13 +18,14 @@ from agent.context.caller import Caller
 from agent.credentials.bulkhead import Bulkhead
 from agent.credentials.cache import TokenCache
 from agent.credentials.client_credentials import ClientCredentials
-from agent.credentials.credential import Injection, Moment
+from agent.credentials.credential import Injection
 from agent.credentials.entra import EntraClient
 from agent.credentials.exchange import Exchange
 from agent.credentials.ledger import Ledger
 from agent.credentials.obo import OnBehalfOf
 from agent.errors import Denial, Reason
 from agent.identity.principal import IssuerKind, Kind
+from agent.moment import Moment
 from demo.idp import Directory, Fault, IdentityProvider, edits, jose, loading
 from demo.idp.caller import Caller as Browser
 from tests.credentials.conftest import NOW, anonymous, app, caller

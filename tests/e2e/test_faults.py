@@ -86,7 +86,7 @@ def test_an_identity_provider_that_fails_midway_costs_the_notification_not_the_t
 
     def works_again() -> bool:
         fresh = stage.idp.person(stage.people["zoe"], people.TASKS_SCOPE)
-        return tasks.create(stage, fresh, "back").get("notification_status") == "sent"
+        return str(tasks.create(stage, fresh, "back").get("notification_status")) == "sent"
 
     until(works_again, "a notification after the fault", 60)
 

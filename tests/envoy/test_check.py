@@ -12,7 +12,7 @@ from envoy.type.v3.http_status_pb2 import StatusCode
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.envoy.check import OK, NotARequest, allow, deny, read
+from agent.envoy.check import NotARequest, allow, deny, read
 from agent.errors import STATUS, Denial, Reason
 from agent.flow.decision import Allow
 from agent.flow.problem import Answer, Challenger, answer
@@ -147,13 +147,13 @@ def response(encoded: bytes) -> CheckResponse:
 def test_an_allow_is_told_whole() -> None:
     told = response(
         allow(
-            Allow(
+            Allow.of(
                 (("x-auth-kind", "user"), ("x-auth-name", "J\tü")), ("x_auth_kind",), (("t", "é"),)
             ),
             "c-1",
         )
     )
-    assert told.status.code == OK
+    assert told.status.code == 0
     assert told.WhichOneof("http_response") == "ok_response"
     headers = [(o.header.key, o.header.value) for o in told.ok_response.headers]
     assert headers == [("x-auth-kind", "user"), ("x-auth-name", "J\tü")]
@@ -164,7 +164,7 @@ def test_an_allow_is_told_whole() -> None:
 
 
 def test_without_metadata_there_is_none() -> None:
-    assert not response(allow(Allow((), ()), "c-1")).HasField("dynamic_metadata")
+    assert not response(allow(Allow.of((), ()), "c-1")).HasField("dynamic_metadata")
 
 
 def options(told: CheckResponse) -> list[HeaderValueOption]:
@@ -179,7 +179,7 @@ def options(told: CheckResponse) -> list[HeaderValueOption]:
 @pytest.mark.parametrize(
     "encoded",
     [
-        allow(Allow((("x-auth-kind", "user"), ("authorization", "Bearer x")), ()), "c-1"),
+        allow(Allow.of((("x-auth-kind", "user"), ("authorization", "Bearer x")), ()), "c-1"),
         deny(answer(Denial(Reason.RATE_LIMITED, "x", retry_after=1), "c-1", Challenger())),
         deny(answer(Denial(Reason.INVALID_TOKEN, "x"), "c-1", Challenger())),
     ],
@@ -223,7 +223,7 @@ NAMES_REFUSED = [
 @pytest.mark.parametrize("name", NAMES_REFUSED)
 def test_a_header_that_envoy_would_obey_wrongly_is_never_written(name: str) -> None:
     with pytest.raises(ValueError, match="is not a header that we may write"):
-        allow(Allow(((name, "x"),), ()), "c-1")
+        allow(Allow.of(((name, "x"),), ()), "c-1")
     with pytest.raises(ValueError, match="is not a header that we may write"):
         deny(Answer(403, ((name, "x"),), ""))
 
@@ -236,29 +236,29 @@ CONTROLS = [chr(n) for n in range(32) if n != 9] + ["\x7f"]
 def test_a_value_with_a_control_character_is_never_written(control: str) -> None:
     for value in (control, f"a{control}", f"a{control}x-auth-roles: Admin"):
         with pytest.raises(ValueError, match="control character"):
-            allow(Allow((("x-auth-name", value),), ()), "c-1")
+            allow(Allow.of((("x-auth-name", value),), ()), "c-1")
         with pytest.raises(ValueError, match="control character"):
             deny(Answer(403, (("x", value),), ""))
         with pytest.raises(ValueError, match="control character"):
-            allow(Allow((), ()), value)
+            allow(Allow.of((), ()), value)
 
 
 def test_a_value_that_is_no_text_is_never_written() -> None:
     with pytest.raises(UnicodeEncodeError):
-        allow(Allow((("x-auth-name", "\ud800"),), ()), "c-1")
+        allow(Allow.of((("x-auth-name", "\ud800"),), ()), "c-1")
 
 
 @pytest.mark.must(45)
 def test_the_mistake_does_not_print_the_value() -> None:
     with pytest.raises(ValueError, match="authorization") as mistake:
-        allow(Allow((("authorization", "Bearer secret\n"),), ()), "c-1")
+        allow(Allow.of((("authorization", "Bearer secret\n"),), ()), "c-1")
     assert "secret" not in str(mistake.value)
 
 
 @pytest.mark.must(19)
 def test_a_header_that_is_set_and_removed_is_a_mistake_for_envoy_would_remove_it() -> None:
     with pytest.raises(ValueError, match="x-auth-kind"):
-        allow(Allow((("x-auth-kind", "user"), ("b", "")), ("a", "x-auth-kind")), "c-1")
+        allow(Allow.of((("x-auth-kind", "user"), ("b", "")), ("a", "x-auth-kind")), "c-1")
 
 
 @pytest.mark.must(17, 18)
@@ -291,7 +291,7 @@ def test_what_is_told_as_an_allow_is_well_formed(
     headers: list[tuple[str, str]], removed: list[str], correlation: str
 ) -> None:
     try:
-        encoded = allow(Allow(tuple(headers), tuple(removed)), correlation)
+        encoded = allow(Allow.of(tuple(headers), tuple(removed)), correlation)
     except ValueError:
         return
     for option in options(response(encoded)):
@@ -310,6 +310,6 @@ def test_no_denial_ever_has_code_0(status: int, headers: list[tuple[str, str]], 
         told = response(deny(Answer(status, tuple(headers), body)))
     except ValueError:
         return
-    assert told.status.code != OK
+    assert told.status.code != 0
     assert told.WhichOneof("http_response") == "denied_response"
     assert 400 <= told.denied_response.status.code <= 599

@@ -111,7 +111,7 @@ def test_a_value_over_4_kib_is_dropped(principal: Anna, value: str, fits: bool) 
 
 
 ENCODED = [
-    ("100%", "100%"),
+    ("100%", "100%25"),
     ("a b", "a b"),
     ("José", "Jos%C3%A9"),
     ("é%41", "%C3%A9%2541"),
@@ -136,7 +136,7 @@ def test_a_value_that_travels_is_printable_ascii_and_can_be_read_again(value: st
         assert len(value) > MAX_VALUE or any(c < " " or c == "\x7f" for c in value)
         return
     assert all(" " <= c <= "~" for c in safe)
-    assert value == (safe if value.isascii() else unquote(safe, errors="strict"))
+    assert value == unquote(safe, errors="strict")
 
 
 def test_underscored_names_every_other_spelling() -> None:

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from agent.config.routes import Route
 from agent.context.carriers import read
 from agent.context.store import ContextStore
-from agent.credentials.credential import Moment
 from agent.errors import Denial, Reason
 from agent.flow.decision import Allow, Decision
 from agent.flow.headers import IDENTITY, OVERRIDES, Badge, underscored
 from agent.flow.inbound import ANONYMOUS_LIFE, Inbound
 from agent.flow.request import Request
 from agent.identity.principal import IssuerKind, Kind, RawToken, Verified
+from agent.moment import Moment
 from agent.policy.routes import Routes
 
 Asks = Callable[..., Request]

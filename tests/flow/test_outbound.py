@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 
 from agent.context.caller import Caller
 from agent.context.store import ContextStore
-from agent.credentials.credential import Injection, Moment
+from agent.credentials.credential import Injection
 from agent.errors import Denial, Reason
 from agent.flow.decision import Allow, Decision
 from agent.flow.headers import IDENTITY, underscored
-from agent.flow.outbound import Outbound, Target, bearer_hash
+from agent.flow.outbound import Outbound, Target, bearer_hash, kept_inside
 from agent.flow.request import Direction, Request
 from agent.identity.principal import Kind, Verified
+from agent.moment import Moment
 
 MakeVerified = Callable[..., Verified]
 MOMENT = Moment(now=1000.0, deadline=4.0)
@@ -41,6 +42,16 @@ class FakeCredential:
             return self.answer
         who = caller.verified.principal.subject if caller and caller.verified else "nobody"
         return Injection((("authorization", f"Bearer for-{who}"),), Kind.USER)
+
+
+def asked_for_nobody(credential: FakeCredential) -> str:
+    """The transaction of the one call that was asked for, behind which nobody stands."""
+    [(caller, moment)] = credential.asked
+    assert moment == MOMENT
+    assert caller is not None
+    assert caller.verified is None
+    assert caller.txn
+    return caller.txn
 
 
 @pytest.fixture
@@ -72,6 +83,8 @@ def pipeline(caller: Caller, random: Callable[[int], bytes]) -> Callable[..., Ou
             "store": store,
             "random": random,
             "passthrough": False,
+            "stripped": kept_inside(),
+            "recognise": lambda token: False,
         }
         return Outbound(**parts | different)
 
@@ -169,8 +182,17 @@ def test_a_doubt_leaves_an_applications_own_call_without_a_caller(
     pipeline: Pipeline, headers: dict[str, str], _reason: Reason
 ) -> None:
     credential = FakeCredential(kind="clientCredentials")
-    allowed(pipeline(credential, for_caller=False).decide(call(headers), MOMENT))
-    assert credential.asked == [(None, MOMENT)]
+    decision = pipeline(credential, for_caller=False).decide(call(headers), MOMENT)
+    allowed(decision)
+    assert asked_for_nobody(credential) == decision.facts.txn
+
+
+@pytest.mark.must(25)
+@pytest.mark.parametrize("token", ["eyJ.ours.s", "eyJ.others.s"])
+def test_to_an_unlisted_host_no_token_of_our_issuers_passes(pipeline: Pipeline, token: str) -> None:
+    outbound = pipeline(passthrough=True, recognise=lambda said: said == "eyJ.ours.s")
+    request = call({"authorization": f"Bearer {token}"}, destination="", passthrough=True)
+    assert ("authorization" in sent(outbound, request)) is (token == "eyJ.others.s")
 
 
 @pytest.mark.parametrize("for_caller", [True, False])
@@ -180,7 +202,7 @@ def test_a_call_of_nobody_is_for_the_credential_to_judge(
     credential = FakeCredential(answer=Denial(Reason.NO_SUBJECT, "nobody"))
     decision = pipeline(credential, for_caller=for_caller).decide(call(), MOMENT)
     assert decision.outcome is credential.answer
-    assert credential.asked == [(None, MOMENT)]
+    assert asked_for_nobody(credential) == decision.facts.txn
 
 
 @pytest.mark.must(25)
@@ -258,7 +280,7 @@ def test_who_the_caller_is_and_the_handle_stay_in_the_pod(
         "tracestate": f"attache={HANDLE},v=1",
     }
     request = call(INSIDE | carriers, passthrough=passthrough)
-    outbound = pipeline(passthrough=passthrough, extra_identity=("x-department",))
+    outbound = pipeline(passthrough=passthrough, stripped=kept_inside(("x-department",)))
     seen = sent(outbound, request)
     assert HANDLE not in str(seen)
     assert "inside" not in str(seen)
@@ -424,6 +446,8 @@ def test_whatever_the_application_sends_nothing_but_the_destinations_credential_
         store=store,
         random=lambda size: hashlib.shake_256(b"x").digest(size),
         passthrough=passthrough,
+        stripped=kept_inside(),
+        recognise=lambda token: False,
     )
     request = call(headers, destination=destination, passthrough=unmatched)
     decision = outbound.decide(request, MOMENT)

@@ -164,7 +164,7 @@ class World:
     clock: Clock
 
     def verify(
-        self, token: str, now: float | None = None, deadline: float = 5.0
+        self, token: str, now: float | None = None, deadline: float = 30.0
     ) -> Verified | Denial:
         moment = Instant(self.clock.now if now is None else now, deadline)
         return self.trust.verify(RawToken(token), moment)
@@ -173,7 +173,7 @@ class World:
 @dataclass(frozen=True)
 class Instant:
     now: float
-    deadline: float = 5.0
+    deadline: float = 30.0
 
 
 @pytest.fixture(scope="session")

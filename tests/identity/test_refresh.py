@@ -164,7 +164,10 @@ def test_a_wait_ends_with_the_deadline_and_waiters_are_bounded(
     for waiter in waiters:
         waiter.start()
     settled(lambda: a.waiting == 2)
-    assert not refresher.ask(a, 30)  # at once: no third thread is held
+    third = threading.Thread(target=lambda: refresher.ask(a, 3600), daemon=True)
+    third.start()
+    settled(lambda: not third.is_alive())  # while the two still wait
+    assert a.waiting == 2
     web.held[url].set()
     for waiter in waiters:
         waiter.join()

@@ -52,6 +52,19 @@ def test_an_ecdsa_signature_in_der_is_refused(ring: Any) -> None:
     assert not signed_by(key.public_key(), "ES256", MESSAGE, der)
 
 
+def test_an_ecdsa_signature_has_no_shorter_spelling(ring: Any) -> None:
+    """Half of all P-521 signatures have an s that begins with a zero byte."""
+    public, size = ring.keys["ec521"].public_key(), 66
+    signature = next(
+        made for _ in range(200) if (made := ring.sign("ec521", "ES512", MESSAGE))[size] == 0
+    )
+    assert signed_by(public, "ES512", MESSAGE, signature)
+    shorter = signature[:size] + signature[size + 1 :]
+    assert not signed_by(public, "ES512", MESSAGE, shorter)
+    longer = signature[:size] + b"\0" + signature[size:]
+    assert not signed_by(public, "ES512", MESSAGE, longer)
+
+
 @pytest.mark.parametrize("salt", [0, 20, 31, 33, padding.PSS.MAX_LENGTH])
 def test_a_pss_salt_is_as_long_as_the_digest(ring: Any, salt: Any) -> None:
     key = ring.keys["rsa"]

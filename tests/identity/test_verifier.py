@@ -111,7 +111,9 @@ def test_an_rsa_key_that_names_its_algorithm_verifies_no_other(
     web.publish(ISS, ISS, ring.jwks(ring.jwk("rsa", alg="RS256"), "rsa-b"))
     world = build(web, oidc(ISS, "op", algorithms=["RS256", "PS256"]))
     assert isinstance(world.verify(ring.mint("rsa", CLAIMS, alg="RS256")), Verified)
-    assert reason(world.verify(ring.mint("rsa", CLAIMS, alg="PS256"))) is Reason.INVALID_TOKEN
+    denied = world.verify(ring.mint("rsa", CLAIMS, alg="PS256"))
+    assert reason(denied) is Reason.INVALID_TOKEN
+    assert "algorithm is not that of its key" in denied.detail
     assert isinstance(world.verify(ring.mint("rsa-b", CLAIMS, alg="PS256")), Verified)
     assert reason(world.verify(ring.mint("rsa-b", CLAIMS, alg="PS384"))) is Reason.INVALID_TOKEN
 

@@ -149,6 +149,15 @@ def test_a_token_that_breaks_a_rule_is_refused(
     assert reason(entra.verify(ring.mint("rsa", V2_CLAIMS | said))) is expected
 
 
+@pytest.mark.must(9)
+@pytest.mark.parametrize("tid", [T2, T3, T1.upper(), None, "", "common"])
+def test_the_tenant_is_held_to_the_issuer_where_no_key_is_scoped(
+    entra: Any, ring: Any, tid: str | None
+) -> None:
+    """The keys of v1 name no issuer: only `tid` itself can give the lie away."""
+    assert reason(entra.verify(ring.mint("rsa", V1_CLAIMS | {"tid": tid}))) is Reason.INVALID_TOKEN
+
+
 def test_a_token_need_not_name_its_version(entra: Any, ring: Any) -> None:
     assert isinstance(entra.verify(ring.mint("rsa", V2_CLAIMS | {"ver": None})), Verified)
 
