@@ -38,7 +38,11 @@ class Child:
     """One process in a group of its own; what it prints goes to *log*."""
 
     def __init__(
-        self, name: str, command: list[str], log: Path, environment: Mapping[str, str] | None = None
+        self,
+        name: str,
+        command: list[str],
+        log: Path,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.name = name
         self.log = log
@@ -139,7 +143,7 @@ class Child:
             os.killpg(self._process.pid, number)  # a group of its own: see start_new_session
 
     def stop(self) -> None:
-        """End the process: SIGTERM, and SIGKILL to one that will not listen."""
+        """End the process: SIGTERM, and SIGKILL for one that will not listen."""
         if self._process is None:
             return
         self.ask_to_stop()

@@ -236,7 +236,8 @@ def _undisturbed() -> Iterator[None]:
         yield
         return
     numbers = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, signal.SIG_IGN) for number in numbers]
+    # not SIG_IGN: a child that another thread starts at this moment would inherit that
+    before = [signal.signal(number, lambda *_: None) for number in numbers]
     try:
         yield
     finally:

@@ -86,11 +86,13 @@ def _from_header_map(headers: list[HeaderValue]) -> dict[str, str]:
 def allow(decision: Allow, correlation_id: str) -> bytes:
     """Encode an allow. A header that Envoy would obey wrongly is a bug and raises."""
     own = decision.own
-    written, removed = {name for name, _ in own.set}, set(own.remove)
+    written = {name for name, _ in own.set}
     for part in decision.shared:
         if not part.encoded:
+            part.written = frozenset(name for name, _ in part.set)
+            part.removed = frozenset(part.remove)
             part.encoded = _encoded(part)
-        if not (written.isdisjoint(part.remove) and removed.isdisjoint(n for n, _ in part.set)):
+        if not (written.isdisjoint(part.removed) and part.written.isdisjoint(own.remove)):
             raise ValueError("a header is set by one part of the answer and removed by another")
     _refuse_bad_value("x-correlation-id", correlation_id)
     return b"".join(
@@ -99,7 +101,6 @@ def allow(decision: Allow, correlation_id: str) -> bytes:
             _encoded(own),
             *[part.encoded for part in decision.shared],
             wire.ok_response(response_headers=(("x-correlation-id", correlation_id),)),
-            wire.metadata(decision.metadata) if decision.metadata else b"",
         ]
     )
 
@@ -111,7 +112,8 @@ def _encoded(part: Part) -> bytes:
         if name not in _WRITABLE:
             _refuse_bad_name(name)
         _refuse_bad_value(name, value)
-    return wire.ok_response(part.set, part.remove)
+    metadata = wire.metadata(part.metadata) if part.metadata else b""
+    return wire.ok_response(part.set, part.remove) + metadata
 
 
 def deny(answer: Answer) -> bytes:

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from agent.context.carriers import trace_id
 from agent.flow.headers import CORRELATION, REQUEST_ID
 from agent.flow.request import Request
+from agent.identity.claims import transaction
 
 Randomness = Callable[[int], bytes]
 """Gives that many random bytes, fit for secrets."""
 
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
-_WELL_FORMED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +80,3 @@ def _uuid4(drawn: bytes) -> str:
 def _visible(value: str) -> str:
     """*value*, or nothing where a control character would keep us from writing it again."""
     return "" if _CONTROL.search(value) else value
-
-
-def transaction(text: str) -> str:
-    """*text* where it is usable as a transaction id, else an empty string."""
-    return text if _WELL_FORMED.fullmatch(text) else ""

@@ -12,13 +12,18 @@ Headers = tuple[tuple[str, str], ...]
 
 @dataclass(slots=True, eq=False)
 class Part:
-    """Headers to overwrite and names to remove. `encoded` is the codec's: what many allows share
-    is checked and written down once.
+    """Headers to overwrite and names to remove; `metadata` is for Envoy's access log.
+
+    `encoded`, `written` and `removed` are the codec's: what many allows share is checked and
+    written down once.
     """
 
     set: Headers = ()
     remove: tuple[str, ...] = ()
+    metadata: Headers = ()
     encoded: bytes = field(default=b"", repr=False)
+    written: frozenset[str] = field(default=frozenset(), repr=False)
+    removed: frozenset[str] = field(default=frozenset(), repr=False)
 
     def __repr__(self) -> str:
         return f"Part(sets {', '.join(name for name, _ in self.set)})"
@@ -29,22 +34,26 @@ class Allow:
     """Let the request pass, with these headers overwritten and those removed.
 
     No name stands in both (ENVOY.md: a removal would win). `own` is this request's; `shared` are
-    parts that other requests have too. `metadata` is for Envoy's access log.
+    parts that other requests have too.
     """
 
     own: Part
     shared: tuple[Part, ...] = ()
-    metadata: Headers = ()
 
     @classmethod
     def of(cls, written: Headers, removed: tuple[str, ...], metadata: Headers = ()) -> Allow:
         """An allow that shares nothing."""
-        return cls(Part(written, removed), (), metadata)
+        return cls(Part(written, removed, metadata))
 
     @property
     def set(self) -> Headers:
         """Every header that is written."""
         return tuple(pair for part in (self.own, *self.shared) for pair in part.set)
+
+    @property
+    def metadata(self) -> Headers:
+        """What Envoy's access log learns."""
+        return tuple(pair for part in (self.own, *self.shared) for pair in part.metadata)
 
     @property
     def remove(self) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from agent.context.carriers import HANDLE_HEADER, with_handle
 from agent.context.store import ContextStore
 from agent.errors import Denial, Reason
 from agent.flow.correlation import Correlation, Randomness, inbound_correlation
-from agent.flow.decision import Allow, Decision, Facts, Part
+from agent.flow.decision import Allow, Decision, Facts, Headers, Part
 from agent.flow.headers import CORRELATION, REQUEST_ID, Badge
 from agent.flow.request import Request
 from agent.identity.bearer import one_bearer
@@ -92,7 +92,7 @@ class Inbound:
         stamp = self.badge.stamp(verified)
         facts.dropped_headers = stamp.dropped
         baggage, tracestate = with_handle(ids.handle, ids.baggage, ids.tracestate)
-        own = (
+        own: Headers = (
             (CORRELATION, caller.txn),
             (REQUEST_ID, ids.request_id),
             ("traceparent", ids.traceparent),
@@ -100,12 +100,16 @@ class Inbound:
             ("baggage", baggage),
             ("tracestate", tracestate),
         )
-        authorized = (("authorization", f"Bearer {shown}"),) if shown else ()
+        removed: tuple[str, ...] = ()
+        if not shown:
+            removed = ("authorization",)
+        elif verified is None or shown != verified.token:
+            own = (*own, ("authorization", f"Bearer {shown}"))
+        # else it stands there already, the one credential that was verified
         return Decision(
             Allow(
-                own=Part((*own, *authorized), () if shown else ("authorization",)),
+                own=Part(own, removed, (("txn", caller.txn),)),
                 shared=(stamp.part, self.badge.stripped),
-                metadata=_metadata(caller),
             ),
             facts,
         )
@@ -149,16 +153,4 @@ def _seen_with(caller: Caller, token: str) -> Caller:
         trace_id=caller.trace_id,
         expires_at=caller.expires_at,
         given=given,
-    )
-
-
-def _metadata(caller: Caller) -> tuple[tuple[str, str], ...]:
-    principal = caller.verified.principal if caller.verified else None
-    if principal is None:
-        return (("txn", caller.txn),)
-    return (
-        ("txn", caller.txn),
-        ("subject", principal.subject),
-        ("tenant", principal.tenant),
-        ("client", principal.client),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeGuard
@@ -108,3 +109,11 @@ def words(claims: Claims, name: str) -> frozenset[str]:
     if isinstance(value, str):
         return frozenset(value.split(" ")) - {""}  # RFC 6749 §3.3: a space and nothing else
     return frozenset(value) if _is_texts(value) else frozenset()
+
+
+_TRANSACTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}", re.ASCII)
+
+
+def transaction(said: str) -> str:
+    """*said* where it is usable as a transaction id in headers and logs, else an empty string."""
+    return said if _TRANSACTION.fullmatch(said) else ""

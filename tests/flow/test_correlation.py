@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.context.carriers import trace_id, well_formed
-from agent.flow.correlation import inbound_correlation, outbound_correlation, transaction
+from agent.flow.correlation import inbound_correlation, outbound_correlation
 from agent.flow.request import Request
+from agent.identity.claims import transaction
 
 Asks = Callable[..., Request]
 Random = Callable[[int], bytes]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from agent.config.issuers import Internal
 from agent.errors import Denial
-from agent.identity.claims import TEXT, TEXTS, Claims, misshapen, text, words
+from agent.identity.claims import TEXT, TEXTS, Claims, misshapen, text, transaction, words
 from agent.identity.issuers.document import Document
 from agent.identity.issuers.entry import Issuers, Signed, invalid
 from agent.identity.principal import IssuerKind, Kind, Principal
@@ -94,6 +94,8 @@ def _incomplete(claims: Claims) -> Denial | None:
     for name in _REQUIRED:
         if not text(claims, name):
             return invalid(f"The token has no '{name}'.")
+    if not transaction(text(claims, "txn")):
+        return invalid("The token's 'txn' is not usable as an id.")
     if "iat" not in claims:
         return invalid("The token has no 'iat'.")
     hops = claims.get("hops")

@@ -110,6 +110,8 @@ def test_optional_parts_may_be_left_out(
         ({"jti": None}, Reason.INVALID_TOKEN),
         ({"txn": None}, Reason.INVALID_TOKEN),
         ({"txn": 7}, Reason.INVALID_TOKEN),
+        ({"txn": "a\nb"}, Reason.INVALID_TOKEN),
+        ({"txn": "x" * 129}, Reason.INVALID_TOKEN),
         ({"iat": None}, Reason.INVALID_TOKEN),
         ({"exp": None}, Reason.INVALID_TOKEN),
         ({"hops": None}, Reason.INVALID_TOKEN),
