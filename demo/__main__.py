@@ -43,7 +43,7 @@ def main() -> int:
         sys.stdout.reconfigure(errors="replace")  # a terminal without ✓ still gets the text
     out, began = console(), time.monotonic()
     try:
-        stage = Stage(keep=given.keep, log_level=given.log_level)
+        stage = Stage(log_level=given.log_level)
         out.print(
             f"[bold]Attaché[/] · an identity provider and {len(stage.pods)} pods: a program "
             "without auth code, its agent and Envoy (⛨)"
@@ -96,21 +96,23 @@ def _stay(stage: Stage, out: Console) -> None:
     out.print()
     out.rule("[bold]Try it[/]", align="left", style="dim")
     lines = (
-        "# a token for Ada (Ed, Rita, Zoë, Nick: see demo/directory.yaml); -k would do as well",
-        f"CA={stage.folder}/idp/ca.pem",
-        f"TOKEN=$(curl -s --cacert $CA {idp.base_url}/{ada.tenant}/oauth2/v2.0/token \\",
-        f"  -d grant_type=password -d client_id={people.SIGN_IN} \\",
+        "# a token for Ada; Ed, Rita, Zoë and Nick are in demo/directory.yaml",
+        f"token() {{ curl -s --cacert {stage.folder}/idp/ca.pem \\",
+        f"  {idp.base_url}/{ada.tenant}/oauth2/v2.0/token \\",
+        f"  -d grant_type=password -d client_id={people.SIGN_IN} -d scope=$1 \\",
         f"  -d username={ada.username} -d password={ada.password} \\",
-        f"  -d scope={people.TASKS_SCOPE} \\",
-        "  | python3 -c 'import json,sys; print(json.load(sys.stdin)[\"access_token\"])')",
-        f'curl -i {url["tasks"]}/api/tasks -H "Authorization: Bearer $TOKEN" \\',
-        '  --json \'{"title": "tea"}\'',
-        f"curl -i {url['tasks']}/api/tasks                  # nobody: 401, problem+json",
-        f"# scope={people.GATEWAY_SCOPE}: curl {url['gateway']}/orders/1 …",
-        f"# scope={people.SUITE_SCOPE}:      curl {url['portal']}/pages/home …",
-        f"curl -s http://127.0.0.1:{stage.pods['tasks'].at.admin}/status   # also /readyz /metrics",
-        f"tail -f {stage.folder}/*/decisions.jsonl          # every decision",
-        f"ls {stage.folder}/tasks                           # attache.yaml (edit it: live), logs",
+        "  | python3 -c 'import json, sys; print(json.load(sys.stdin)[\"access_token\"])'; }",
+        f'curl -i {url["tasks"]}/api/tasks -d \'{{"title": "tea"}}\' \\',
+        "  -H 'Content-Type: application/json' \\",
+        f'  -H "Authorization: Bearer $(token {people.TASKS_SCOPE})"',
+        f"curl -i {url['tasks']}/api/tasks      # nobody: 401, problem+json",
+        f"curl -i {url['gateway']}/orders/1 \\",
+        f'  -H "Authorization: Bearer $(token {people.GATEWAY_SCOPE})"',
+        f"curl -i {url['portal']}/pages/home \\",
+        f'  -H "Authorization: Bearer $(token {people.SUITE_SCOPE})"',
+        f"curl -s http://127.0.0.1:{stage.pods['tasks'].at.admin}/status  # /readyz /metrics",
+        f"tail -f {stage.folder}/*/decisions.jsonl  # every decision, as it is made",
+        f"ls {stage.folder}/tasks  # attache.yaml (change it: it is read again), logs",
     )
     for line in lines:
         # soft_wrap: what is copied must not be broken

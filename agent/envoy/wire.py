@@ -41,12 +41,12 @@ def ok_response(
     """A piece of a CheckResponse that allows, and does this to the headers."""
     body = b"".join(
         [
-            *(_field(_HEADERS, _option(name, value)) for name, value in headers),
-            *(_field(_HEADERS_TO_REMOVE, name.encode()) for name in remove),
-            *(
+            *[_field(_HEADERS, _option(name, value)) for name, value in headers],
+            *[_field(_HEADERS_TO_REMOVE, name.encode()) for name in remove],
+            *[
                 _field(_RESPONSE_HEADERS_TO_ADD, _option(name, value))
                 for name, value in response_headers
-            ),
+            ],
         ]
     )
     return _field(_OK_RESPONSE, body)
@@ -63,14 +63,15 @@ def metadata(entries: Iterable[tuple[str, str]]) -> bytes:
 
 
 def _option(name: str, value: str) -> bytes:
-    header = _name(name) + _field(2, value.encode())
-    return b"\x0a" + _length(len(header)) + header + _OVERWRITE
+    text = value.encode()
+    return _before(name, len(text)) + text + _OVERWRITE
 
 
-@lru_cache(maxsize=256)
-def _name(name: str) -> bytes:
-    """`HeaderValue.key`; the same few names are written for every request."""
-    return _field(1, name.encode())
+@lru_cache(maxsize=1024)
+def _before(name: str, size: int) -> bytes:
+    """What stands before a value of *size* bytes: few names and sizes, written again and again."""
+    header = _field(1, name.encode()) + b"\x12" + _length(size)
+    return b"\x0a" + _length(len(header) + size) + header
 
 
 def _field(number: int, payload: bytes) -> bytes:

@@ -39,7 +39,7 @@ DEFAULT_CLAIMS: Mapping[str, tuple[str, ...]] = {
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 # '%' is escaped as well, so that two values never look alike and decoding gives back what was there
 _PLAIN = "".join(map(chr, range(0x20, 0x7F))).replace("%", "")
-_STAMPS = 4096  # callers whose headers are kept ready
+_STAMPS = 1024  # callers whose headers are kept ready
 
 
 def underscored(names: Iterable[str]) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agent.context.caller import Caller
 from agent.context.carriers import HANDLE_HEADER, with_handle
@@ -81,13 +81,14 @@ class Inbound:
     def _let_in(
         self, verified: Verified | None, ids: Correlation, facts: Facts, moment: Moment
     ) -> Decision:
-        caller = _caller(verified, ids, moment.now)
+        given = verified.token_hash if verified and self.forward == "original" else b""
+        caller = _caller(verified, given, ids, moment.now)
         facts.txn = caller.txn
         shown = self._authorization(caller, moment)
         if isinstance(shown, Denial):
             return Decision(shown, facts)
-        if shown:
-            caller = _seen_with(caller, shown)
+        if shown and not given:
+            caller = replace(caller, given=hashlib.sha256(shown.encode()).digest())
         self.store.remember(caller)
         stamp = self.badge.stamp(verified)
         facts.dropped_headers = stamp.dropped
@@ -100,12 +101,10 @@ class Inbound:
             ("baggage", baggage),
             ("tracestate", tracestate),
         )
-        removed: tuple[str, ...] = ()
-        if not shown:
-            removed = ("authorization",)
-        elif verified is None or shown != verified.token:
+        if shown and not given:
             own = (*own, ("authorization", f"Bearer {shown}"))
-        # else it stands there already, the one credential that was verified
+        # With a given one it stands there already: the one credential that was verified.
+        removed = () if shown else ("authorization",)
         return Decision(
             Allow(
                 own=Part(own, removed, (("txn", caller.txn),)),
@@ -125,7 +124,7 @@ class Inbound:
         return self.swap(caller, moment)
 
 
-def _caller(verified: Verified | None, ids: Correlation, now: float) -> Caller:
+def _caller(verified: Verified | None, given: bytes, ids: Correlation, now: float) -> Caller:
     principal = verified.principal if verified else None
     return Caller(
         verified=verified,
@@ -134,23 +133,5 @@ def _caller(verified: Verified | None, ids: Correlation, now: float) -> Caller:
         request_id=ids.request_id,
         trace_id=ids.trace_id,
         expires_at=principal.expires_at if principal else now + ANONYMOUS_LIFE,
-    )
-
-
-def _seen_with(caller: Caller, token: str) -> Caller:
-    """The same caller, findable by the token that the application was given."""
-    verified = caller.verified
-    given = (
-        verified.token_hash
-        if verified and verified.token == token
-        else hashlib.sha256(token.encode()).digest()
-    )
-    return Caller(
-        verified=verified,
-        handle=caller.handle,
-        txn=caller.txn,
-        request_id=caller.request_id,
-        trace_id=caller.trace_id,
-        expires_at=caller.expires_at,
         given=given,
     )

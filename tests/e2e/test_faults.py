@@ -296,7 +296,7 @@ def test_a_changed_configuration_reaches_envoy_and_an_invalid_one_changes_nothin
         )
         error = portal.admin("/status").json()["configuration"]["error"]
         assert "isuers" in error
-        assert "isuers" in portal.agent.log.read_text()
+        until(lambda: "isuers" in portal.agent.log.read_text(), "the same in the log", 10)
         assert _reason(_through(portal, mirror)) == "no_subject"  # the one before, whole
         load.more(30)
     assert set(load.statuses) == {200}, (load.statuses, load.examples)
