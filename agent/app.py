@@ -23,6 +23,7 @@ from agent.config.watch import Watcher
 from agent.context.store import ContextStore
 from agent.credentials.assembly import Credentials
 from agent.envoy.ads import STREAMS, Ads
+from agent.envoy.pool import CheckPool
 from agent.envoy.server import check_handler, serve
 from agent.envoy.snapshot import Snapshot
 from agent.envoy.tls import system_bundle
@@ -40,6 +41,8 @@ from agent.telemetry.metrics import Metrics
 
 log = logging.getLogger("attache")
 
+AT_ONCE = 2  # threads that decide at a time; more only wake each other up, measured
+FIRST_KEYS = 2.0  # seconds that a start waits for the first try at every issuer's keys
 NEW_ISSUERS = 5.0  # seconds that a reload waits for the keys of issuers that are new
 GRACE = 5.0  # seconds in which requests in flight may finish after SIGTERM
 SWEEP = 30.0  # seconds between two looks for expired contexts
@@ -64,9 +67,11 @@ class App:
         )
         self._contexts = ContextStore(config.agent.max_contexts)
         self._random = BufferedRandomness(os.urandom)
+        # All but four of the threads may wait for somebody; ADS streams have their own.
+        self._pool = CheckPool(AT_ONCE, config.agent.threads - 4 + STREAMS)
         self._fetch = Fetcher()
-        self._trust = Trust.build(config, time.time, self._fetch)
-        self._credentials = Credentials.build(config, time.time)
+        self._trust = self._trust_of(config, None)
+        self._credentials = self._credentials_of(config, None)
         self._judge = Judge(
             self._pipelines(config, self._trust, self._credentials),
             self._audit,
@@ -74,7 +79,7 @@ class App:
             time.time,
             time.perf_counter,
         )
-        self._ads = Ads(time.time)
+        self._ads = Ads(time.time, waiting=self._pool.waiting)
         self._ads.publish(Snapshot.of(config, system_bundle()))
         self._admin = AdminServer(
             config.agent.admin,
@@ -92,11 +97,13 @@ class App:
         self._credentials.start()
         try:
             self._admin.start()
-            self._server, self._pool = serve(
+            # An Envoy that was running before us asks again and again: better it waits a moment
+            # for the keys than that its first requests are refused.
+            self._trust.wait_tried(FIRST_KEYS)
+            self._server = serve(
                 config.agent.socket,
-                config.agent.threads,
+                self._pool,
                 [check_handler(self._judge.decide), self._ads.handler()],
-                STREAMS,
             )
         except (AdminUnavailable, OSError) as reason:
             raise CannotStart(str(reason)) from None
@@ -116,6 +123,7 @@ class App:
         self._watch.stop()
         self._ads.close()
         self._server.stop(GRACE).wait()
+        self._pool.shutdown()
         self._admin.stop()
         self._credentials.stop()
         self._trust.stop()
@@ -130,11 +138,11 @@ class App:
         for name in ("agent", "audit", "envoy"):
             if getattr(config, name) != getattr(self._config, name):
                 log.warning("the change of '%s' takes effect at the next restart", name)
-        trust = Trust.build(config, time.time, self._fetch, self._trust)
+        trust = self._trust_of(config, self._trust)
         trust.start()
         if not trust.wait_ready(NEW_ISSUERS):
             log.warning("not ready after the reload: %s", "; ".join(trust.missing()))
-        credentials = Credentials.build(config, time.time, self._credentials)
+        credentials = self._credentials_of(config, self._credentials)
         credentials.start()
         old_trust, old_credentials = self._trust, self._credentials
         self._judge.pipelines = self._pipelines(config, trust, credentials)
@@ -198,6 +206,7 @@ class App:
                 store=self._contexts,
                 random=self._random,
                 passthrough=outbound.unmatched == "passthrough",
+                workload=config.workload.id,
                 stripped=kept_inside(config.inbound.headers),
                 recognise=trust.recognise,
             )
@@ -205,6 +214,12 @@ class App:
             else None,
             challenger=challenger(config),
         )
+
+    def _trust_of(self, config: Attache, previous: Trust | None) -> Trust:
+        return Trust.build(config, time.time, self._fetch, previous, self._pool.waiting)
+
+    def _credentials_of(self, config: Attache, previous: Credentials | None) -> Credentials:
+        return Credentials.build(config, time.time, previous, waiting=self._pool.waiting)
 
     def _published_keys(self) -> dict[str, Any]:
         return self._credentials.jwks()

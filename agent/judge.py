@@ -19,6 +19,7 @@ from agent.flow.inbound import Inbound
 from agent.flow.outbound import Outbound
 from agent.flow.problem import Challenger, answer
 from agent.flow.request import Direction, Request
+from agent.identity.principal import Kind
 from agent.moment import Moment
 from agent.telemetry.audit import AuditLog, AuditRecord
 from agent.telemetry.metrics import Metrics
@@ -91,10 +92,10 @@ class Judge:
                 method=request.method if request else None,
                 path=facts.path if facts.path is not None else _bare_path(request),
                 destination=facts.destination,
-                kind=principal.kind if principal else None,
-                subject=principal.subject if principal else None,
+                kind=principal.kind if principal else (Kind.APP if facts.itself else None),
+                subject=principal.subject if principal else facts.itself,
                 tenant=principal.tenant if principal else None,
-                client=principal.client if principal else None,
+                client=principal.client if principal else facts.itself,
                 actors=principal.actors if principal else (),
                 txn=facts.txn,
                 trace_id=facts.trace_id,

@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+
+Waiting = Callable[[], AbstractContextManager[bool]]
+"""Entered by a thread for as long as it waits, so that another may decide in its place.
+
+It gives False where too many wait already: then the thread must not.
+"""
+
+
+def nobody_else() -> AbstractContextManager[bool]:
+    """`Waiting` for threads in whose place nobody needs to come."""
+    return nullcontext(True)
 
 
 @dataclass(frozen=True, slots=True)

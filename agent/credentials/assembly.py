@@ -33,7 +33,7 @@ from agent.credentials.obo import OnBehalfOf
 from agent.credentials.proof import Unproven, prove, secret
 from agent.errors import Denial
 from agent.identity.principal import IssuerKind, Verified
-from agent.moment import Moment
+from agent.moment import Moment, Waiting, nobody_else
 
 log = logging.getLogger("attache.credentials")
 
@@ -87,6 +87,7 @@ class Credentials:
         previous: Credentials | None = None,
         executor: Executor | None = None,
         random: Callable[[], float] = randomness.random,
+        waiting: Waiting = nobody_else,
     ) -> Credentials:
         """Construct everything; nothing runs before `start`. *clock* returns UTC seconds.
 
@@ -97,7 +98,7 @@ class Credentials:
         if previous and previous._shared.entries == entries:
             shared = previous._shared
         else:
-            shared = _share(clock, random, entries, executor, previous)
+            shared = _share(clock, random, entries, executor, previous, waiting)
         known = previous._clients if previous else {}
         clients = {
             identity: known.get(identity) or _client(identity) for identity in config.identities
@@ -225,6 +226,7 @@ def _share(
     entries: int,
     executor: Executor | None,
     previous: Credentials | None,
+    waiting: Waiting,
 ) -> _Shared:
     owned = executor is None
     if executor is None and previous:
@@ -235,6 +237,7 @@ def _share(
         random=random,
         executor=executor,
         bulkhead=Bulkhead(clock, total=FETCHES),
+        waiting=waiting,
         entries=entries,
     )
     return _Shared(executor, owned, Exchange(cache, Ledger(clock), clock, random), entries)

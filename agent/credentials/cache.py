@@ -13,7 +13,7 @@ from agent.credentials.bulkhead import Bulkhead, Lane
 from agent.credentials.shelf import Shelf
 from agent.credentials.token import OVERHEAD, CacheKey, Token, next_attempt, remembered
 from agent.errors import Denial, Reason
-from agent.moment import Moment
+from agent.moment import Moment, Waiting, nobody_else
 
 log = logging.getLogger("attache.credentials")
 
@@ -57,6 +57,7 @@ class TokenCache:
         random: Callable[[], float],
         executor: Executor,
         bulkhead: Bulkhead,
+        waiting: Waiting = nobody_else,
         entries: int = 10_000,
         size: int = 64 * 1024 * 1024,
     ) -> None:
@@ -64,6 +65,7 @@ class TokenCache:
         self._random = random
         self._executor = executor
         self._bulkhead = bulkhead
+        self._waiting = waiting
         self._lock = threading.Lock()
         self._tokens: Shelf[CacheKey, Token] = Shelf(entries, size)
         self._refusals: Shelf[CacheKey, Refusal] = Shelf(_REFUSALS, _REFUSALS * OVERHEAD)
@@ -128,7 +130,8 @@ class TokenCache:
             if allowed is None:
                 return _busy()
             try:
-                landed = flight.landed.wait(min(allowed, max(deadline, 0.0)))
+                with self._waiting() as may:
+                    landed = may and flight.landed.wait(min(allowed, max(deadline, 0.0)))
             finally:
                 self._bulkhead.leave(lane)
             if not landed:

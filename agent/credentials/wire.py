@@ -68,7 +68,7 @@ class Wire:
         self._session.trust_env = False
         self._session.verify = str(ca_file) if ca_file else True
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        adapter = HTTPAdapter(pool_connections=8, pool_maxsize=32, max_retries=0)
+        adapter = HTTPAdapter(pool_connections=8, pool_maxsize=64, max_retries=0)
         self._session.mount("https://", adapter)
         self._session.mount("http://", adapter)
         self._calls = threading.local()

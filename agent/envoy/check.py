@@ -70,6 +70,7 @@ def read(message: bytes) -> Request:
         headers=headers,
         destination=extensions.get("destination", ""),
         passthrough=extensions.get("unmatched", "") == "passthrough",
+        underscores_refused=extensions.get("underscores", "") == "refused",
     )
 
 

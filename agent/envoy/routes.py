@@ -21,6 +21,10 @@ JWKS_PATH = "/.well-known/jwks.json"
 # Marks what passthrough let go, so that a request which comes back to us ends here.
 PASSED = "x-attache-passed"
 
+# Our inbound connections refuse names with a `_` (agent/envoy/connections.py), and say so: the
+# agent need not list every variant of every identity header in each answer.
+_ASKED_INBOUND = {"direction": INBOUND, "underscores": "refused"}
+
 # Silence on an open stream (server-sent events, gRPC, WebSocket) that is no longer believed.
 STREAM_IDLE = 300.0
 # Only failures before a byte of the request was sent: nothing may happen twice.
@@ -59,7 +63,7 @@ def _inbound(config: Attache) -> route_pb2.RouteConfiguration:
                 name="jwks",
                 match=route_components_pb2.RouteMatch(path=JWKS_PATH),
                 route=_to(ADMIN, 5),
-                typed_per_filter_config=asked_with(direction=INBOUND, publish="jwks"),
+                typed_per_filter_config=asked_with(**_ASKED_INBOUND, publish="jwks"),
             )
         )
     host.routes.append(
@@ -67,7 +71,7 @@ def _inbound(config: Attache) -> route_pb2.RouteConfiguration:
             name=APPLICATION,
             match=_any_path(),
             route=_to(APPLICATION, 0),  # how long it may think is the application's own matter
-            typed_per_filter_config=asked_with(direction=INBOUND),
+            typed_per_filter_config=asked_with(**_ASKED_INBOUND),
         )
     )
     if config.inbound.cors:

@@ -7,8 +7,9 @@ import logging
 import os
 import socket
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
+from typing import cast
 
 import grpc
 
@@ -40,21 +41,15 @@ def check_handler(decide: Decide) -> grpc.GenericRpcHandler:
     )
 
 
-def serve(
-    path: Path, threads: int, handlers: list[grpc.GenericRpcHandler], streams: int
-) -> tuple[grpc.Server, ThreadPoolExecutor]:
-    """Start a server on the Unix socket *path*, mode 0660; raise `SocketInUse` or `OSError`.
-
-    `threads` answer Checks, `streams` more are held by ADS streams.
-    """
+def serve(path: Path, pool: Executor, handlers: list[grpc.GenericRpcHandler]) -> grpc.Server:
+    """Start a server on the Unix socket *path*, mode 0660; raise `SocketInUse` or `OSError`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if _answers(path):
         raise SocketInUse(
             f"another agent answers on {path}; stop it or choose another agent.socket"
         )
-    pool = ThreadPoolExecutor(threads + streams, thread_name_prefix="check")
     server = grpc.server(
-        pool,
+        cast("ThreadPoolExecutor", pool),  # of which grpcio uses what every Executor has
         handlers=handlers,
         options=[
             ("grpc.so_reuseport", 0),
@@ -69,7 +64,7 @@ def serve(
         except RuntimeError as error:
             raise OSError(f"agent.socket {path} cannot be opened: {error}") from None
     server.start()
-    return server, pool
+    return server
 
 
 @contextlib.contextmanager

@@ -34,7 +34,7 @@ LINGER = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A NACK: Envoy keeps what it had. `reason` is Envoy's own text, `at` in UTC seconds."""
+    """A NACK: Envoy did not take all of it. `reason` is Envoy's own text, `at` in UTC seconds."""
 
     type_url: str
     version: str
@@ -52,10 +52,15 @@ class Turn:
 
 
 class Memory:
-    """The cluster sets that were sent lately, by version, so that a returning Envoy's is known."""
+    """What outlives a stream, so that it is known what a returning Envoy holds.
+
+    The cluster sets that were sent lately, by version; and in `unsure` the types whose version
+    does not tell all, because an answer was a NACK or is missing.
+    """
 
     def __init__(self) -> None:
         self._sets: OrderedDict[str, Resources] = OrderedDict()
+        self.unsure: set[str] = set()
 
     def keep(self, resources: Resources) -> None:
         """Remember *resources*, and forget the oldest beyond the bound."""
@@ -73,8 +78,8 @@ class Memory:
 class Topic:
     """One type's part of the conversation.
 
-    `sent` is what went out last, under `nonce`; `held` is what Envoy said it took. `open` is true
-    until Envoy has answered `sent`.
+    `sent` is what went out last, under `nonce`; `held` is what Envoy said it took; `flight` is
+    what it has not answered, by nonce, oldest first; `refused`: it has taken nothing since a NACK.
     """
 
     asked: bool = False
@@ -83,7 +88,32 @@ class Topic:
     sent: Resources | None = None
     held: Resources | None = None
     nonce: str = ""
-    open: bool = False
+    flight: dict[str, Resources] = field(default_factory=dict)
+    refused: bool = False
+
+    @property
+    def sure(self) -> bool:
+        """Whether Envoy has `held` and nothing else.
+
+        A NACK is no proof of that: Envoy applies what is good in a response that it refuses, and
+        removes what is not in it (CdsApiHelper::onConfigUpdate).
+        """
+        return not self.flight and not self.refused
+
+    def answer(self, request: discovery_pb2.DiscoveryRequest) -> None:
+        """Note Envoy's answer to something in flight.
+
+        Envoy works in order, but does not answer for clusters while some are warming: then one
+        answer is for all before it too, and may carry the error of one that was replaced.
+        """
+        passed = []
+        while request.response_nonce in self.flight:
+            passed.append(self.flight.pop(next(iter(self.flight))))
+        last = passed[-1]
+        older_error = len(passed) > 1 and request.version_info == last.version
+        self.refused = request.HasField("error_detail") and not older_error
+        if not self.refused:
+            self.held = last
 
 
 class Conversation:
@@ -110,8 +140,8 @@ class Conversation:
     @property
     def wake_at(self) -> float | None:
         """When `wake` has something to do, if nothing else happens before."""
-        held = self.topics[CLUSTER].held
-        if self._settled_at is None or held is None or self._target(CLUSTER).includes(held):
+        sent = self.topics[CLUSTER].sent
+        if self._settled_at is None or not sent or sent.version == self._target(CLUSTER).version:
             return None
         return self._settled_at + self._linger
 
@@ -123,16 +153,20 @@ class Conversation:
         refusal = None
         if not topic.asked:
             self._subscribe(topic, request)
-        elif request.response_nonce != topic.nonce:
-            return Turn()  # it answers a response that a newer one has replaced
-        elif request.HasField("error_detail"):
-            version = topic.sent.version if topic.sent else ""
-            refusal = Refusal(request.type_url, version, request.error_detail.message, now)
-        elif topic.open:
-            topic.held = topic.sent
+        elif request.response_nonce in topic.flight:
+            answered = topic.flight[request.response_nonce]
+            topic.answer(request)
+            if topic.flight:
+                return Turn()  # a newer response has replaced this one; the answer to that decides
+            if topic.refused:
+                error = request.error_detail.message
+                refusal = Refusal(request.type_url, answered.version, error, now)
+            else:
+                self._memory.unsure.discard(request.type_url)
+        elif request.response_nonce != topic.nonce or request.HasField("error_detail"):
+            return Turn()  # it comes again with the answer to what is in flight, or is old news
         else:
             topic.sent = None  # a second request under one nonce: Envoy subscribes anew
-        topic.open = False
         topic.names = frozenset(request.resource_names)
         unknown = self._unknown(request.type_url, topic)
         return Turn(self._due(now), refusal, unknown)
@@ -142,17 +176,22 @@ class Conversation:
         if snapshot is None or snapshot is not self._snapshot or not self.topics[LISTENER].asked:
             return False
         return all(
-            topic.held is not None and topic.held.includes(target)
+            topic.sure and topic.held is not None and topic.held.includes(target)
             for type_url, topic in self.topics.items()
             if topic.asked and (target := self._target(type_url)).items
         )
 
     def _subscribe(self, topic: Topic, request: discovery_pb2.DiscoveryRequest) -> None:
-        """Open a topic. An Envoy that returns says what it holds, and that is not sent again."""
+        """Open a topic. An Envoy that returns says what it holds, and that is not sent again.
+
+        Unless it may hold more than its version says: then all is sent, so that we can be sure.
+        """
         topic.asked = True
         if request.version_info:
             self._returning = True
-            topic.sent = topic.held = self._memory.recall(request.version_info)
+            topic.held = self._memory.recall(request.version_info)
+            topic.refused = request.type_url in self._memory.unsure
+            topic.sent = None if topic.refused else topic.held
 
     def _unknown(self, type_url: str, topic: Topic) -> tuple[str, ...]:
         """Return names that nobody configured; they are never taken for "everything"."""
@@ -203,7 +242,9 @@ class Conversation:
             if not topic.asked:
                 if self._returning:
                     return False  # it has some, and will say which in a moment
-            elif target.items and (topic.held is None or topic.held.version != target.version):
+            elif target.items and not (
+                topic.sure and topic.held and topic.held.version == target.version
+            ):
                 return False
         return True
 
@@ -211,7 +252,8 @@ class Conversation:
         topic = self.topics[CLUSTER]
         if not topic.asked:
             return not self._returning
-        return topic.held is not None and topic.held.includes(self._target(CLUSTER))
+        held = topic.held if topic.sure else None
+        return held is not None and held.includes(self._target(CLUSTER))
 
     def _target(self, type_url: str) -> Resources:
         """Return what the snapshot has for this Envoy's names.
@@ -231,7 +273,9 @@ class Conversation:
         self, type_url: str, topic: Topic, resources: Resources
     ) -> discovery_pb2.DiscoveryResponse:
         self._nonces += 1
-        topic.nonce, topic.sent, topic.open = str(self._nonces), resources, True
+        topic.nonce, topic.sent = str(self._nonces), resources
+        topic.flight[topic.nonce] = resources
+        self._memory.unsure.add(type_url)
         topic.known.update(resources.items)
         if type_url == CLUSTER:
             self._memory.keep(resources)

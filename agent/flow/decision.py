@@ -65,6 +65,7 @@ class Allow:
 class Facts:
     """What the audit record will say; filled in as the pipeline learns it.
 
+    `itself` names this workload where it spoke for itself and no caller stands behind the call.
     `link` is how an outbound call found its caller: `resolved`, `none`, or the reason why not.
     """
 
@@ -77,6 +78,7 @@ class Facts:
     verified: Verified | None = None
     dropped_headers: int = 0
     link: str | None = None
+    itself: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,8 +73,13 @@ class Badge:
         stripped = underscored((*ours, CORRELATION, REQUEST_ID, HANDLE_HEADER, *OVERRIDES))
         self.always_removed = stripped + tuple(name for name in OVERRIDES if name not in ours)
         self.stripped = Part(remove=self.always_removed)
+        self._stripped_few = Part(remove=tuple(n for n in self.always_removed if "_" not in n))
         self._nobody = self._stamp(None)
         self._stamps: dict[bytes, Stamp] = {}
+
+    def strip(self, underscores_refused: bool) -> Part:
+        """What is removed from everybody's request; no variants where none can have come in."""
+        return self._stripped_few if underscores_refused else self.stripped
 
     def stamp(self, verified: Verified | None) -> Stamp:
         """The headers of a caller, made once for each token."""

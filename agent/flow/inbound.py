@@ -56,8 +56,9 @@ class Inbound:
         if isinstance(rule, Denial):
             return Decision(rule, facts)
         facts.rule = rule.pattern
+        strip = self.badge.strip(request.underscores_refused)
         if rule.anonymous:
-            return self._let_in(None, ids, facts, moment)
+            return self._let_in(None, ids, facts, strip, moment)
         token = one_bearer(request.headers.get("authorization"))
         if isinstance(token, Denial):
             return Decision(token, facts)
@@ -68,7 +69,7 @@ class Inbound:
         permitted = self._permit(verified, rule)
         if isinstance(permitted, Denial):
             return Decision(permitted, facts)
-        return self._let_in(verified, ids, facts, moment)
+        return self._let_in(verified, ids, facts, strip, moment)
 
     def _permit(self, verified: Verified, rule: Rule) -> Permitted | Denial:
         if loop := self.chain(verified):
@@ -79,7 +80,12 @@ class Inbound:
         return permit(verified.principal, rule.requirement)
 
     def _let_in(
-        self, verified: Verified | None, ids: Correlation, facts: Facts, moment: Moment
+        self,
+        verified: Verified | None,
+        ids: Correlation,
+        facts: Facts,
+        strip: Part,
+        moment: Moment,
     ) -> Decision:
         given = verified.token_hash if verified and self.forward == "original" else b""
         caller = _caller(verified, given, ids, moment.now)
@@ -108,7 +114,7 @@ class Inbound:
         return Decision(
             Allow(
                 own=Part(own, removed, (("txn", caller.txn),)),
-                shared=(stamp.part, self.badge.stripped),
+                shared=(stamp.part, strip),
             ),
             facts,
         )

@@ -15,6 +15,7 @@ from agent.flow.correlation import Randomness, outbound_correlation
 from agent.flow.decision import Allow, Decision, Facts, Part
 from agent.flow.headers import CORRELATION, IDENTITY, underscored
 from agent.flow.request import Request
+from agent.identity.principal import Kind
 from agent.moment import Moment
 
 Recognise = Callable[[str], bool]
@@ -51,6 +52,7 @@ class Outbound:
     store: Lookup
     random: Randomness
     passthrough: bool
+    workload: str
     stripped: Part
     recognise: Recognise
 
@@ -77,6 +79,8 @@ class Outbound:
         injection = target.credential.obtain(known or _nobody(facts, moment), moment)
         if isinstance(injection, Denial):
             return Decision(injection, facts)
+        if injection.acts_as is Kind.APP and facts.verified is None:
+            facts.itself = self.workload
         if injection.acts_as is not None:
             facts.credential = f"{target.credential.kind}:{injection.acts_as}"
         headers |= dict(injection.headers)

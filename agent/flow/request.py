@@ -19,7 +19,8 @@ class Request:
     """One request. `target` is the raw path with its query; header names are lower-case.
 
     `direction` and `destination` come from our own route's context extensions, never from a header
-    (SECURITY.md 25). `passthrough` marks a host that no destination names.
+    (SECURITY.md 25), as do `passthrough`, a host that no destination names, and
+    `underscores_refused`: this Envoy lets no header with a `_` in its name come in.
     """
 
     direction: Direction
@@ -29,6 +30,7 @@ class Request:
     headers: Mapping[str, str]
     destination: str = ""
     passthrough: bool = False
+    underscores_refused: bool = False
 
     def header(self, name: str) -> str:
         """A header's value, empty where it is absent."""

@@ -14,6 +14,7 @@ from agent.identity import sources
 from agent.identity.issuers.document import Document, Loaded
 from agent.identity.sources import FILE_PACE, URL_PACE, Fetch, Pace, State
 from agent.identity.unusable import Unusable
+from agent.moment import Waiting, nobody_else
 
 log = logging.getLogger(__name__)
 
@@ -64,12 +65,14 @@ class Refresher:
         *,
         chance: Callable[[], float] = _RANDOM.random,
         most_waiting: int = 16,
+        waiting: Waiting = nobody_else,
     ) -> None:
         self._sources = tuple(watched)
         self._fetch = fetch
         self._clock = clock
         self._chance = chance
         self._most_waiting = most_waiting
+        self._waiting = waiting
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._progress = threading.Condition()
@@ -127,9 +130,10 @@ class Refresher:
             before = source.attempts
             source.waiting += 1
             try:
-                return source.ended.wait_for(
-                    lambda: source.attempts > before, timeout=max(0.0, seconds)
-                )
+                with self._waiting() as allowed:
+                    return allowed and source.ended.wait_for(
+                        lambda: source.attempts > before, timeout=max(0.0, seconds)
+                    )
             finally:
                 source.waiting -= 1
 

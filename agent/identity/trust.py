@@ -18,7 +18,7 @@ from agent.identity.principal import IssuerKind, RawToken, Verified
 from agent.identity.refresh import Refresher, Source
 from agent.identity.sources import Fetch
 from agent.identity.verifier import Verifier
-from agent.moment import Moment
+from agent.moment import Moment, Waiting, nobody_else
 
 # Issuers that are known by their configuration come before those whose name is discovered: no
 # metadata can then claim the `iss` of another entry.
@@ -49,6 +49,7 @@ class Trust:
         clock: Callable[[], float],
         fetch: Fetch,
         previous: Trust | None = None,
+        waiting: Waiting = nobody_else,
     ) -> Trust:
         """Assemble what *config* says. What *previous* knows of unchanged documents is kept.
 
@@ -63,7 +64,9 @@ class Trust:
             for document in entry.documents
         }
         threads = config.agent.threads
-        refresher = Refresher(sources.values(), fetch, clock, most_waiting=max(1, threads // 2))
+        refresher = Refresher(
+            sources.values(), fetch, clock, most_waiting=max(1, threads // 2), waiting=waiting
+        )
         verifier = Verifier(
             sorted(entries, key=lambda entry: _ORDER.index(entry.kind)),
             sources,
@@ -96,6 +99,11 @@ class Trust:
             lambda: all(source.attempts for source in tried) and not self.missing(), seconds
         )
 
+    def wait_tried(self, seconds: float) -> bool:
+        """Wait until every document was tried, with whatever result; False after *seconds*."""
+        tried = self._sources.values()
+        return self._refresher.wait(lambda: all(source.attempts for source in tried), seconds)
+
     def missing(self) -> list[str]:
         """For whose tokens keys are missing, and why: one sentence each."""
         now = self._clock()
@@ -105,7 +113,8 @@ class Trust:
             for document in entry.documents:
                 groups.setdefault(document.group, []).append(self._sources[document])
             for group, members in groups.items():
-                if not any(member.loaded(now) for member in members):
+                untried = not all(member.attempts for member in members)
+                if untried or not any(member.loaded(now) for member in members):
                     why = "; ".join(m.state.error for m in members if m.state.error)
                     part = f"issuer '{entry.name}'" + (f", {group}" if group else "")
                     sentences.append(f"{part}: no keys ({why or 'not fetched yet'})")

@@ -209,7 +209,11 @@ def test_the_key_document_is_served_by_the_agent_where_published(pod, server):
     tokens = {"issuer": "https://g", "trustDomain": "shop.internal", "keys": "/k"}
     pod.start(internalTokens=tokens | {"publish": True})
     assert pod.call("/.well-known/jwks.json").echo["server"] == "admin"
-    assert dict(asked(pod).context_extensions) == {"direction": "inbound", "publish": "jwks"}
+    assert dict(asked(pod).context_extensions) == {
+        "direction": "inbound",
+        "underscores": "refused",
+        "publish": "jwks",
+    }
     assert pod.call("/.well-known/jwks.json/x").echo["server"] == "application"
     pod.change(internalTokens=tokens)
     assert pod.call("/.well-known/jwks.json").echo["server"] == "application"

@@ -11,6 +11,8 @@ from agent.config.attache import Attache
 from agent.envoy.filters import CORS, EXT_AUTHZ
 from agent.envoy.routes import PASSED, domains, route_configurations
 
+INBOUND_ASKED = {"direction": "inbound", "underscores": "refused"}
+
 
 def built(config: Attache) -> dict[str, Any]:
     return {one.name: one for one in route_configurations(config)}
@@ -45,7 +47,7 @@ def test_every_inbound_request_goes_to_the_application_and_the_agent_knows_the_d
     (route,) = host.routes
     assert list(host.domains) == ["*"]
     assert (route.match.prefix, route.route.cluster) == ("/", "application")
-    assert told(route) == {"direction": "inbound"}
+    assert told(route) == INBOUND_ASKED
 
 
 def test_the_key_document_has_a_route_only_where_it_is_published(configure):
@@ -53,8 +55,8 @@ def test_the_key_document_has_a_route_only_where_it_is_published(configure):
     (host,) = built(configure(internalTokens=tokens | {"publish": True}))["inbound"].virtual_hosts
     jwks, rest = host.routes
     assert (jwks.match.path, jwks.route.cluster) == ("/.well-known/jwks.json", "agent_admin")
-    assert told(jwks) == {"direction": "inbound", "publish": "jwks"}
-    assert told(rest) == {"direction": "inbound"}
+    assert told(jwks) == INBOUND_ASKED | {"publish": "jwks"}
+    assert told(rest) == INBOUND_ASKED
     (host,) = built(configure(internalTokens=tokens))["inbound"].virtual_hosts
     assert [route.name for route in host.routes] == ["application"]
 

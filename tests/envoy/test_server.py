@@ -12,6 +12,7 @@ from pathlib import Path
 import grpc
 import pytest
 
+from agent.envoy.pool import CheckPool
 from agent.envoy.server import LONGEST, MARGIN, Decide, SocketInUse, check_handler, serve
 
 CHECK = "/envoy.service.auth.v3.Authorization/Check"
@@ -24,7 +25,8 @@ def serving() -> Iterator[Serving]:
     with ExitStack() as running:
 
         def start(path: Path, decide: Decide) -> None:
-            server, pool = serve(path, 4, [check_handler(decide)], 1)
+            pool = CheckPool(4, 4)
+            server = serve(path, pool, [check_handler(decide)])
             running.callback(pool.shutdown)
             running.callback(lambda: server.stop(None).wait())
 
@@ -239,7 +241,8 @@ def test_checks_are_answered_side_by_side(tmp_path: Path, serving: Serving) -> N
 
 def test_a_server_that_ended_can_be_followed_by_another(tmp_path: Path, serving: Serving) -> None:
     path = tmp_path / "s"
-    server, pool = serve(path, 4, [check_handler(echo)], 1)
+    pool = CheckPool(4, 4)
+    server = serve(path, pool, [check_handler(echo)])
     server.stop(None).wait()
     pool.shutdown()
     serving(path, echo)

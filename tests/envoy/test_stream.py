@@ -11,7 +11,7 @@ from envoy.config.listener.v3 import listener_pb2
 from envoy.config.route.v3 import route_pb2
 from envoy.extensions.transport_sockets.tls.v3 import secret_pb2
 from envoy.service.discovery.v3 import discovery_pb2
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from agent.envoy.snapshot import CLUSTER, LISTENER, ROUTE, SECRET, Resources, Snapshot
@@ -154,8 +154,20 @@ def test_clusters_are_made_before_routes_lead_to_them_and_broken_after_the_last_
     assert envoy.conversation.wake_at == NOW + 1 + LINGER
     assert envoy.conversation.wake(NOW + LINGER).responses == ()
     envoy.take(envoy.conversation.wake(NOW + 1 + LINGER))
+    assert envoy.conversation.wake_at is None  # though Envoy has not answered: no busy loop
     assert envoy.settle() == ["cds:b,c"]
     assert envoy.conversation.wake_at is None
+
+
+def test_nobody_waits_for_a_time_that_has_passed_when_envoy_refuses_to_let_clusters_go():
+    envoy = FakeEnvoy()
+    envoy.start(ONE)
+    envoy.publish(TWO)
+    envoy.settle()
+    envoy.take(envoy.conversation.wake(NOW + LINGER))
+    assert envoy.answer(NOW + LINGER, error="no") == "cds:b,c"
+    assert envoy.conversation.wake_at is None
+    assert envoy.conversation.wake(NOW + 2 * LINGER).responses == ()
 
 
 @pytest.mark.parametrize("refused", ["lds", "rds"])
@@ -203,6 +215,56 @@ def test_changes_that_overtake_each_other_never_take_a_cluster_from_a_route_in_u
     assert envoy.settle() == ["cds:e"]
 
 
+def test_routes_wait_while_clusters_that_they_need_are_on_their_way_out_and_back():
+    envoy = FakeEnvoy()
+    envoy.start(ONE)
+    envoy.publish(snapshot(cds="a", lds="inbound outbound", rds="inbound=1 outbound=3"))
+    envoy.settle()
+    envoy.take(envoy.conversation.wake(NOW + LINGER))
+    envoy.publish(ONE)
+    assert [show(response) for response in envoy.pending] == ["cds:a", "cds:a,b"]
+    envoy.answer()
+    assert [show(response) for response in envoy.pending] == ["cds:a,b"]
+    assert envoy.settle() == ["cds:a,b", "rds:inbound,outbound"]
+
+
+def test_after_a_refusal_routes_wait_until_envoy_has_said_which_clusters_it_has():
+    """A refused response may still have removed what is not in it."""
+    envoy = FakeEnvoy()
+    envoy.start(ONE)
+    envoy.publish(snapshot(cds="a", lds="inbound outbound", rds="inbound=1 outbound=3"))
+    envoy.settle()
+    envoy.take(envoy.conversation.wake(NOW + LINGER))
+    assert envoy.answer(error="no") == "cds:a"
+    envoy.publish(ONE)
+    assert envoy.settle() == ["cds:a,b", "rds:inbound,outbound"]
+    assert envoy.conversation.in_step(ONE)
+
+
+def test_clusters_stay_when_envoy_took_routes_that_were_replaced_and_refused_what_replaced_them():
+    envoy = FakeEnvoy()
+    envoy.start(ONE)
+    envoy.publish(TWO)
+    envoy.answer()
+    envoy.publish(ONE)
+    while envoy.pending:
+        newest = len(envoy.pending) == 1
+        envoy.answer(error="no" if newest else "")
+    assert envoy.conversation.wake_at is None
+    assert envoy.conversation.wake(NOW + 1_000).responses == ()
+
+
+def test_one_answer_may_be_for_all_before_it_and_carry_the_error_of_one_that_was_replaced():
+    envoy = FakeEnvoy()
+    envoy.start(ONE)
+    envoy.publish(snapshot(cds="a b c", lds="inbound outbound", rds="inbound=1 outbound=2"))
+    envoy.publish(snapshot(cds="a b d", lds="inbound outbound", rds="inbound=1 outbound=2"))
+    newest = envoy.pending[-1]
+    envoy.pending, envoy.versions["cds"] = [], newest.version_info
+    assert envoy.request("cds", nonce=newest.nonce, error="c is bad").refusal is None
+    assert envoy.settle() == ["rds:inbound,outbound"]
+
+
 def test_a_refusal_is_reported_once_and_not_sent_again():
     envoy = FakeEnvoy()
     envoy.start(ONE)
@@ -228,8 +290,9 @@ def test_an_answer_to_an_older_response_changes_nothing():
     envoy.publish(snapshot(cds="a b", lds="inbound outbound", rds="inbound=3 outbound"))
     older, newer = envoy.pending
     envoy.pending = []
-    turn = envoy.request("rds", nonce=older.nonce, error="too late")
-    assert (turn.refusal, turn.responses) == (None, ())
+    for _ in range(2):
+        turn = envoy.request("rds", nonce=older.nonce, error="too late")
+        assert (turn.refusal, turn.responses) == (None, ())
     assert envoy.request("rds", nonce=newer.nonce).responses == ()
 
 
@@ -261,6 +324,19 @@ def test_a_returning_envoy_keeps_its_clusters_until_its_routes_are_new():
     assert seen == ["cds:a,b,c", "lds:inbound,outbound", "rds:inbound,outbound"]
     again.take(again.conversation.wake(NOW + LINGER))
     assert again.settle() == ["cds:b,c"]
+
+
+def test_a_returning_envoy_that_refused_something_is_sent_all_of_that_type():
+    """It may have taken a part, which its version does not tell."""
+    memory = Memory()
+    first = FakeEnvoy(memory)
+    first.start(ONE)
+    first.publish(snapshot(cds="a b", lds="inbound outbound", rds="inbound=bad outbound=2"))
+    assert first.answer(error="no") == "rds:inbound,outbound"
+    again, seen = returning(first, memory, ONE)
+    assert seen == ["rds:inbound,outbound"]
+    assert again.conversation.in_step(ONE)
+    assert returning(again, memory, ONE)[1] == []
 
 
 def test_a_change_while_both_were_away_still_arrives_in_order():
@@ -336,7 +412,7 @@ def test_the_memory_of_cluster_sets_is_bounded():
 
 OPERATIONS = st.lists(
     st.one_of(
-        st.sampled_from(["take", "take", "refuse", "time", "reconnect"]),
+        st.sampled_from(["take", "take", "refuse", "take part", "time", "reconnect"]),
         st.sampled_from([frozenset("ab"), frozenset("bc"), frozenset("cd")]),
     ),
     min_size=10,
@@ -346,12 +422,30 @@ OPERATIONS = st.lists(
 
 @settings(max_examples=200)
 @given(OPERATIONS)
+# Clusters go and come back before Envoy has answered, and it refuses only their coming back.
+@example(
+    [
+        *(frozenset("bc"), "take", "take", frozenset("ab"), "take", "time"),
+        *(frozenset("bc"), "take", "refuse", "take"),
+    ]
+)
+# Routes come and are taken back before Envoy has answered, and it refuses only the latter.
+@example(
+    [
+        *(frozenset("ab"), "take", frozenset("bc"), "take", frozenset("ab")),
+        *("take", "refuse", "time", "time", "take"),
+    ]
+)
 def test_whatever_happens_no_route_that_envoy_holds_leads_to_a_cluster_that_it_lacks(operations):
+    """Envoy works through all responses in order, and answers each, be it replaced or not.
+
+    What it refuses it has taken not at all, or in part: as bad a part as can be.
+    """
     memory, now = Memory(), NOW
     envoy = FakeEnvoy(memory)
     content = ONE
     envoy.start(content)
-    clusters, led_to = set("ab"), set()
+    clusters, led_to = set("ab"), set("ab")
 
     for operation in operations:
         if isinstance(operation, frozenset):
@@ -371,12 +465,15 @@ def test_whatever_happens_no_route_that_envoy_holds_leads_to_a_cluster_that_it_l
                 envoy.request(short, now)
         elif envoy.pending:
             response = envoy.pending[0]
-            if operation == "take" and response.type_url == CLUSTER:
-                clusters = set(show(response).removeprefix("cds:").split(","))
-            elif operation == "take" and response.type_url == ROUTE:
+            if operation != "refuse" and response.type_url == CLUSTER:
+                come = set(show(response).removeprefix("cds:").split(","))
+                clusters = come if operation == "take" else clusters & come
+            elif operation != "refuse" and response.type_url == ROUTE:
                 led_to = set(route(response, "outbound").internal_only_headers[0])
             envoy.answer(now, error="" if operation == "take" else "no")
-        assert led_to <= clusters | {"1"}
+        assert led_to <= clusters
+        wake_at = envoy.conversation.wake_at
+        assert wake_at is None or wake_at > now
 
     final = snapshot(cds="z", lds="inbound outbound", rds="inbound outbound=z")
     envoy.publish(final, now)

@@ -184,3 +184,12 @@ def test_no_header_is_both_written_and_removed_and_none_of_ours_neither(
     assert ours <= {*written, *removed}
     assert set(underscored(ours)) <= set(badge.always_removed)
     assert set(OVERRIDES) <= {*written, *removed, *badge.always_removed}
+
+
+@pytest.mark.must(19)
+def test_variants_are_left_out_only_where_none_can_have_come_in() -> None:
+    badge = Badge({"x-department": "dept"})
+    assert badge.strip(underscores_refused=False).remove == badge.always_removed
+    few = set(badge.strip(underscores_refused=True).remove)
+    assert few == {name for name in badge.always_removed if "_" not in name}
+    assert set(OVERRIDES) <= few

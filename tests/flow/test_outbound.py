@@ -83,6 +83,7 @@ def pipeline(caller: Caller, random: Callable[[int], bytes]) -> Callable[..., Ou
             "store": store,
             "random": random,
             "passthrough": False,
+            "workload": "shop/tasks",
             "stripped": kept_inside(),
             "recognise": lambda token: False,
         }
@@ -446,6 +447,7 @@ def test_whatever_the_application_sends_nothing_but_the_destinations_credential_
         store=store,
         random=lambda size: hashlib.shake_256(b"x").digest(size),
         passthrough=passthrough,
+        workload="shop/tasks",
         stripped=kept_inside(),
         recognise=lambda token: False,
     )
