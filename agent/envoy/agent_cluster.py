@@ -46,7 +46,7 @@ def agent_cluster(config: Attache) -> cluster_pb2.Cluster:
 
 
 def check_service() -> grpc_service_pb2.GrpcService:
-    """Return how a Check is sent: waiting up to 5 s, again and again while the agent restarts.
+    """Return how a Check is sent: waiting up to 10 s, again and again while the agent restarts.
 
     The policy stands beside `envoy_grpc`: the one inside it is for xDS streams only [M]. Envoy
     takes the longest back-off as the time-out of each try, too [M]: it is longer than the agent
@@ -54,7 +54,7 @@ def check_service() -> grpc_service_pb2.GrpcService:
     """
     return grpc_service_pb2.GrpcService(
         envoy_grpc=grpc_service_pb2.GrpcService.EnvoyGrpc(cluster_name=AGENT),
-        timeout=seconds(5),
+        timeout=seconds(10),
         retry_policy=base_pb2.RetryPolicy(
             num_retries=number(20), retry_on=RETRY_ON, retry_back_off=_back_off(0.05, 4.5)
         ),

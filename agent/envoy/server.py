@@ -18,7 +18,7 @@ log = logging.getLogger("attache.server")
 Decide = Callable[[bytes, float], bytes]
 """CheckRequest and the seconds that remain → CheckResponse; never raises."""
 
-# Envoy's ext_authz timeout is 5 s: an answer after this is no answer (SECURITY.md 39).
+# Envoy gives each try 4.5 s: an answer after that is no answer (SECURITY.md 39).
 LONGEST = 4.0
 MARGIN = 0.25
 

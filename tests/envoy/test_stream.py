@@ -235,7 +235,7 @@ def test_after_a_refusal_routes_wait_until_envoy_has_said_which_clusters_it_has(
     envoy.publish(snapshot(cds="a", lds="inbound outbound", rds="inbound=1 outbound=3"))
     envoy.settle()
     envoy.take(envoy.conversation.wake(NOW + LINGER))
-    assert envoy.answer(error="no") == "cds:a"
+    assert envoy.answer(NOW + LINGER, error="no") == "cds:a"
     envoy.publish(ONE)
     assert envoy.settle() == ["cds:a,b", "rds:inbound,outbound"]
     assert envoy.conversation.in_step(ONE)
