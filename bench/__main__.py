@@ -149,6 +149,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument("--requests", type=int, default=6000, help="per round at 16 connections")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rows", default="", help="only rows whose name holds this text")
     parser.add_argument("--out", type=Path, default=Path("build/bench.json"))
     options = parser.parse_args()
     totals = {1: options.requests // 3, 16: options.requests}
@@ -156,7 +157,7 @@ def main() -> None:
     figures: list[Figure] = []
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
-        measured = rows(stack, folder, fresh)
+        measured = [r for r in rows(stack, folder, fresh) if options.rows in r.name]
         for row in measured:
             run(row.port, row.requests(), 16, 200)  # warm-up
         for _ in range(options.rounds):

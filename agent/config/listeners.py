@@ -79,7 +79,7 @@ class Agent(Strict):
         default=60, description="Tolerance for exp, nbf and iat; 300 s at most."
     )
     max_contexts: Annotated[int, Field(ge=100, le=1_000_000)] = Field(
-        default=32_768, description="Inbound requests remembered for their outbound calls."
+        default=16_384, description="Inbound requests remembered for their outbound calls."
     )
     max_tokens: Annotated[int, Field(ge=100, le=1_000_000)] = Field(
         default=10_000, description="Verified and obtained tokens kept, each."

@@ -12,6 +12,8 @@ LINGER = 300.0  # seconds that an expired caller still makes its trace ambiguous
 
 _MAX_TOLD = 16  # two are as ambiguous as twenty
 _Who = tuple[object, ...] | None
+# Most traces have one request; only for more are principals told apart.
+_Several = dict[_Who, tuple[Caller, ...]]
 
 
 class ContextStore:
@@ -27,7 +29,7 @@ class ContextStore:
         self._handles: OrderedDict[str, Caller] = OrderedDict()
         self._requests: dict[str, Caller] = {}
         self._tokens: dict[bytes, Caller] = {}
-        self._traces: dict[str, dict[_Who, tuple[Caller, ...]]] = {}
+        self._traces: dict[str, Caller | _Several] = {}
         self.evicted = 0
 
     def __len__(self) -> int:
@@ -40,10 +42,13 @@ class ContextStore:
             self._requests[caller.request_id] = caller
             if caller.given:
                 self._tokens[caller.given] = caller
-            under, who = self._traces.get(caller.trace_id), _who(caller)
+            under = self._traces.get(caller.trace_id)
             if under is None:
-                self._traces[caller.trace_id] = {who: (caller,)}
+                self._traces[caller.trace_id] = caller
             else:
+                if isinstance(under, Caller):
+                    under = self._traces[caller.trace_id] = {_who(under): (under,)}
+                who = _who(caller)
                 under[who] = _outliving(under.get(who, ()), caller)
             if len(self._handles) > self._max:
                 self._forget(self._handles.popitem(last=False)[1])
@@ -83,6 +88,8 @@ class ContextStore:
         """
         with self._lock:
             under = self._traces.get(trace_id, {})
+            if isinstance(under, Caller):
+                return (under,)
             return tuple(_newest(callers, now) for callers in islice(under.values(), _MAX_TOLD))
 
     def _forget(self, caller: Caller) -> None:
@@ -90,7 +97,12 @@ class ContextStore:
             del self._requests[caller.request_id]
         if caller.given and self._tokens.get(caller.given) is caller:
             del self._tokens[caller.given]
-        under, who = self._traces.get(caller.trace_id, {}), _who(caller)
+        under = self._traces.get(caller.trace_id, {})
+        if isinstance(under, Caller):
+            if under is caller:
+                del self._traces[caller.trace_id]
+            return
+        who = _who(caller)
         if rest := tuple([c for c in under.get(who, ()) if c is not caller]):
             under[who] = rest
             return

@@ -151,6 +151,8 @@ def safe_value(value: str, plain: str = _PLAIN) -> str | None:
     """
     if _CONTROL.search(value) or len(value) > MAX_VALUE:
         return None
+    if value.isascii() and "%" not in value and plain is _PLAIN:
+        return value  # as most are; `quote` would give the same
     encoded = quote(value, safe=plain)
     return encoded if len(encoded) <= MAX_VALUE else None
 

@@ -237,6 +237,7 @@ def test_after_a_refusal_routes_wait_until_envoy_has_said_which_clusters_it_has(
     envoy.take(envoy.conversation.wake(NOW + LINGER))
     assert envoy.answer(NOW + LINGER, error="no") == "cds:a"
     envoy.publish(ONE)
+    assert [show(response) for response in envoy.pending] == ["cds:a,b"]
     assert envoy.settle() == ["cds:a,b", "rds:inbound,outbound"]
     assert envoy.conversation.in_step(ONE)
 
@@ -252,6 +253,20 @@ def test_clusters_stay_when_envoy_took_routes_that_were_replaced_and_refused_wha
         envoy.answer(error="no" if newest else "")
     assert envoy.conversation.wake_at is None
     assert envoy.conversation.wake(NOW + 1_000).responses == ()
+
+
+def test_after_a_refusal_old_clusters_stay_until_envoy_has_said_which_routes_it_has():
+    """A refused response may still have brought one of its routes."""
+    envoy = FakeEnvoy()
+    envoy.start(ONE)
+    envoy.publish(snapshot(cds="b c", lds="inbound outbound", rds="inbound=bad outbound=2"))
+    envoy.answer()
+    assert envoy.answer(error="inbound is bad") == "rds:inbound,outbound"
+    envoy.publish(ONE)
+    assert [show(response) for response in envoy.pending] == ["rds:inbound,outbound"]
+    assert envoy.conversation.wake_at is None
+    envoy.settle(NOW + 1)
+    assert envoy.conversation.wake_at == NOW + 1 + LINGER
 
 
 def test_one_answer_may_be_for_all_before_it_and_carry_the_error_of_one_that_was_replaced():
@@ -434,6 +449,13 @@ OPERATIONS = st.lists(
     [
         *(frozenset("ab"), "take", frozenset("bc"), "take", frozenset("ab")),
         *("take", "refuse", "time", "time", "take"),
+    ]
+)
+# Envoy takes a part of routes that it refuses, and then refuses those that take them back.
+@example(
+    [
+        *(frozenset("bc"), "take", "take part", frozenset("ab")),
+        *("time", "time", "refuse", "take", "take"),
     ]
 )
 def test_whatever_happens_no_route_that_envoy_holds_leads_to_a_cluster_that_it_lacks(operations):
