@@ -262,7 +262,11 @@ def run_until_stopped(path: Path) -> None:
     """Run an agent until SIGTERM or SIGINT; raise `ConfigInvalid` or `CannotStart`."""
     # The default of 5 ms lets any busy thread stall the others (PERFORMANCE.md, measured)
     sys.setswitchinterval(0.0005)
-    app = App(path, load(path))
+    config = load(path)
+    try:
+        app = App(path, config)
+    except AdminUnavailable as reason:  # its address is bound where it is made
+        raise CannotStart(str(reason)) from None
     stop = threading.Event()
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:

@@ -72,8 +72,8 @@ class Agent(Strict):
         default=Address("127.0.0.1", 15020),
         description="Where the agent's health, metrics and status are read; loopback.",
     )
-    threads: Annotated[int, Field(ge=4, le=256)] = Field(
-        default=32, description="Checks in flight at once; misses may hold all but four."
+    threads: Annotated[int, Field(ge=4, le=4096)] = Field(
+        default=2048, description="Checks in flight at once; misses may hold all but four."
     )
     clock_skew: Annotated[Duration, Field(le=300)] = Field(
         default=60, description="Tolerance for exp, nbf and iat; 300 s at most."

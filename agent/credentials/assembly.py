@@ -98,7 +98,7 @@ class Credentials:
         if previous and previous._shared.entries == entries:
             shared = previous._shared
         else:
-            shared = _share(clock, random, entries, executor, previous, waiting)
+            shared = _share(clock, random, config, executor, previous, waiting)
         known = previous._clients if previous else {}
         clients = {
             identity: known.get(identity) or _client(identity) for identity in config.identities
@@ -223,7 +223,7 @@ class Credentials:
 def _share(
     clock: Clock,
     random: Callable[[], float],
-    entries: int,
+    config: Attache,
     executor: Executor | None,
     previous: Credentials | None,
     waiting: Waiting,
@@ -232,11 +232,14 @@ def _share(
     if executor is None and previous:
         executor, owned = previous._shared.executor, previous._shared.owned
     executor = executor or ThreadPoolExecutor(FETCHES, thread_name_prefix="fetch")
+    entries = config.agent.max_tokens
+    # Half of the threads that may wait at all: the other half is other tenants'.
+    bulkhead = Bulkhead(clock, total=FETCHES, waiters=max(8, config.agent.threads // 2))
     cache = TokenCache(
         clock=clock,
         random=random,
         executor=executor,
-        bulkhead=Bulkhead(clock, total=FETCHES),
+        bulkhead=bulkhead,
         waiting=waiting,
         entries=entries,
     )

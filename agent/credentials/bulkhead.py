@@ -40,7 +40,12 @@ class _State:
 
 
 class Bulkhead:
-    """Counts who waits and what is under way in each lane. Every method takes one short lock."""
+    """Counts who waits and what is under way in each lane. Every method takes one short lock.
+
+    At most *waiters* wait in one lane, *limit* of them also behind a server that hangs; at most
+    *most* requests are under way in one lane, *total* in all. Below *grace* seconds a server is
+    merely slow.
+    """
 
     def __init__(
         self,
@@ -48,13 +53,15 @@ class Bulkhead:
         limit: int = 8,
         most: int = 32,
         total: int = 64,
-        grace: float = 1.0,
+        grace: float = 3.0,
+        waiters: int = 1024,
     ) -> None:
         self._clock = clock
         self._limit = limit
         self._most = most
         self._total = total
         self._grace = grace
+        self._waiters = waiters
         self._lock = threading.Lock()
         self._lanes: dict[Lane, _State] = {}
         self._under_way = 0
@@ -64,7 +71,8 @@ class Bulkhead:
         """Take a place to wait, for at most the returned seconds; None: none is free."""
         with self._lock:
             state = self._state(lane)
-            allowed = self._patience(state, state.waiting)
+            full = state.waiting >= self._waiters
+            allowed = None if full else self._patience(state, state.waiting)
             if allowed is not None:
                 state.waiting += 1
             return allowed
@@ -89,12 +97,23 @@ class Bulkhead:
             return self._serial
 
     def end(self, lane: Lane, flight: int, answered: bool) -> None:
-        """Give back the place that `begin` gave; *answered*: the server gave a sensible answer."""
+        """Give back the place that `begin` gave; *answered*: the server gave a sensible answer.
+
+        A server that fails at once holds nobody up: only one that was slow about it is mistrusted.
+        """
         with self._lock:
             state = self._state(lane)
-            if state.flights.pop(flight, None) is not None:
+            now = self._clock()
+            started = state.flights.pop(flight, None)
+            if started is not None:
                 self._under_way -= 1
-            state.troubled = not answered
+            slow = started is not None and now - started >= self._grace
+            state.troubled = not answered and (slow or state.troubled)
+
+    def well(self, lane: Lane) -> bool:
+        """Whether one more request may wait for its place: nothing hangs, nothing did lately."""
+        with self._lock:
+            return self._patience(self._state(lane), self._limit) is not None
 
     def _patience(self, state: _State, taken: int) -> float | None:
         age = self._clock() - next(iter(state.flights.values())) if state.flights else 0.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
@@ -19,6 +20,7 @@ log = logging.getLogger("attache.credentials")
 
 Fetch = Callable[[], Token | Denial]
 _REFUSALS = 4096  # remembered apart, so that refusals never push out tokens
+_QUEUED = 2048  # requests that wait for a place: a burst of users, not a flood
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,16 @@ class Flight:
 
     landed: threading.Event = field(default_factory=threading.Event)
     result: Token | Denial | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Start:
+    """What a flight needs to begin."""
+
+    key: CacheKey
+    flight: Flight
+    fetch: Fetch
+    lane: Lane
 
 
 class TokenCache:
@@ -70,6 +82,8 @@ class TokenCache:
         self._tokens: Shelf[CacheKey, Token] = Shelf(entries, size)
         self._refusals: Shelf[CacheKey, Refusal] = Shelf(_REFUSALS, _REFUSALS * OVERHEAD)
         self._flights: dict[CacheKey, Flight] = {}
+        self._starting = threading.Lock()
+        self._queue: deque[Start] = deque()
 
     def __len__(self) -> int:
         return len(self._tokens)
@@ -141,28 +155,60 @@ class TokenCache:
         return flight.result
 
     def _launch(self, key: CacheKey, flight: Flight, fetch: Fetch, lane: Lane) -> None:
-        place = self._bulkhead.begin(lane)
-        if place is None:
+        start = Start(key, flight, fetch, lane)
+        with self._starting:
+            full = len(self._queue) >= _QUEUED
+            if not full:
+                self._queue.append(start)
+        if full:
             self._land(key, flight, _busy())
-            return
-        try:
-            self._executor.submit(self._fly, key, flight, fetch, lane, place)
-        except RuntimeError:  # the executor is shut down: the agent stops
-            self._bulkhead.end(lane, place, answered=False)
-            self._land(key, flight, _busy())
+        else:
+            self._next()
 
-    def _fly(self, key: CacheKey, flight: Flight, fetch: Fetch, lane: Lane, place: int) -> None:
+    def _next(self) -> None:
+        """Begin what finds a place now; the rest waits, unless its server turned out slow."""
+        begun: list[tuple[Start, int]] = []
+        refused: list[Start] = []
+        with self._starting:
+            waits: deque[Start] = deque()
+            full: set[Lane] = set()
+            for start in self._queue:
+                place = None if start.lane in full else self._bulkhead.begin(start.lane)
+                if place is not None:
+                    begun.append((start, place))
+                elif start.lane in full or self._bulkhead.well(start.lane):
+                    full.add(start.lane)
+                    waits.append(start)
+                else:
+                    refused.append(start)
+            self._queue = waits
+        for start, place in begun:
+            if not self._begin(start, place):
+                refused.append(start)
+        for start in refused:
+            self._land(start.key, start.flight, _busy())
+
+    def _begin(self, start: Start, place: int) -> bool:
+        try:
+            self._executor.submit(self._fly, start, place)
+        except RuntimeError:  # the executor is shut down: the agent stops
+            self._bulkhead.end(start.lane, place, answered=False)
+            return False
+        return True
+
+    def _fly(self, start: Start, place: int) -> None:
         result: Token | Denial = Denial(
             Reason.INTERNAL_ERROR, "the credential for this destination could not be obtained"
         )
         try:
-            result = fetch()
+            result = start.fetch()
         except Exception:
             log.exception("a token could not be fetched. This is a bug: report it")
         finally:
             lost = isinstance(result, Denial) and result.reason is Reason.ISSUER_UNAVAILABLE
-            self._bulkhead.end(lane, place, answered=not lost)
-            self._land(key, flight, result)
+            self._bulkhead.end(start.lane, place, answered=not lost)
+            self._land(start.key, start.flight, result)
+            self._next()
 
     def _land(self, key: CacheKey, flight: Flight, result: Token | Denial) -> None:
         now, random = self._clock(), self._random()

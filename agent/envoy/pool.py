@@ -17,6 +17,8 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 _Work = tuple["Future[Any]", Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 
+_SPARE = 32  # idle threads that are kept; what a burst needed beyond them ends with it
+
 
 class CheckPool(Executor):
     """At most *at_once* threads run at a time, and at most *patient* wait for something."""
@@ -86,7 +88,7 @@ class CheckPool(Executor):
         if self._parked:
             self._running += 1
             self._parked.pop().release()
-        else:  # as many as run and wait are needed, and no more are ever made
+        else:  # as many as run and wait are needed, and no more are made
             self._running += 1
             threading.Thread(target=self._loop, name="check", daemon=True).start()
 
@@ -100,7 +102,7 @@ class CheckPool(Executor):
                     work = self._work.popleft()
                 else:
                     self._running -= 1
-                    if self._closed:
+                    if self._closed or len(self._parked) >= _SPARE:
                         return
                     self._parked.append(me)
                     work = None

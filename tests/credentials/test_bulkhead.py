@@ -41,11 +41,21 @@ def test_a_hung_tenant_takes_its_places_and_no_other_tenants(clock: FakeClock) -
     assert bulkhead.enter(LANE) == math.inf
 
 
+@pytest.mark.must(38)
+def test_a_burst_in_one_lane_leaves_room_for_the_others(clock: FakeClock) -> None:
+    bulkhead = Bulkhead(clock, limit=2, waiters=4)
+    assert [bulkhead.enter(LANE) is not None for _ in range(6)] == [True] * 4 + [False] * 2
+    assert bulkhead.enter(OTHER) == math.inf
+    bulkhead.leave(LANE)
+    assert bulkhead.enter(LANE) is not None
+
+
 def test_requests_to_a_tenant_without_answers_are_bounded(clock: FakeClock) -> None:
     bulkhead = Bulkhead(clock, limit=2, most=6, total=8)
     well = [bulkhead.begin(LANE) for _ in range(8)]
     assert [flight is not None for flight in well] == [True] * 6 + [False] * 2
     assert [bulkhead.begin(OTHER) is not None for _ in range(4)] == [True, True, False, False]
+    clock.now += 5
     for flight in well[:6]:
         assert flight
         bulkhead.end(LANE, flight, answered=False)
@@ -56,11 +66,20 @@ def test_one_answer_ends_the_mistrust(clock: FakeClock) -> None:
     bulkhead = Bulkhead(clock, limit=1)
     first = bulkhead.begin(LANE)
     assert first
+    clock.now += 5
     bulkhead.end(LANE, first, answered=False)
     second = bulkhead.begin(LANE)
     assert second
     assert bulkhead.begin(LANE) is None
     bulkhead.end(LANE, second, answered=True)
+    assert [bulkhead.begin(LANE) is not None for _ in range(3)] == [True, True, True]
+
+
+def test_a_server_that_fails_at_once_holds_nobody_up(clock: FakeClock) -> None:
+    bulkhead = Bulkhead(clock, limit=1)
+    first = bulkhead.begin(LANE)
+    assert first
+    bulkhead.end(LANE, first, answered=False)
     assert [bulkhead.begin(LANE) is not None for _ in range(3)] == [True, True, True]
 
 

@@ -165,6 +165,24 @@ def test_no_time_left_starts_nothing(held: TokenCache, slow: FakeExecutor) -> No
     assert slow.run() == 0
 
 
+@pytest.mark.must(41)
+def test_a_burst_of_users_waits_for_places_instead_of_being_refused(
+    clock: FakeClock, executor: ThreadPoolExecutor
+) -> None:
+    bulkhead = Bulkhead(clock, most=4)
+    cache = TokenCache(clock=clock, random=lambda: 0.5, executor=executor, bulkhead=bulkhead)
+    together = threading.Barrier(100, timeout=30)
+
+    def miss(user: int) -> bool:
+        together.wait()
+        key = KEY.for_user(bytes([user]), "tenant")
+        got = cache.get_or_fetch(key, Moment(NOW, 30.0), lambda: _token(f"for {user}"))
+        return isinstance(got, Token) and got.value == f"for {user}"
+
+    with ThreadPoolExecutor(100) as callers:
+        assert all(callers.map(miss, range(100)))
+
+
 @pytest.mark.must(38)
 def test_behind_a_server_that_hangs_only_so_many_wait(clock: FakeClock, slow: FakeExecutor) -> None:
     bulkhead = Bulkhead(clock, limit=3)
@@ -174,7 +192,7 @@ def test_behind_a_server_that_hangs_only_so_many_wait(clock: FakeClock, slow: Fa
     fetch = Fetches()
     started = Moment(NOW, 0.0001)
     assert isinstance(cache.get_or_fetch(KEY, started, fetch, ("id", "hung")), Denial)
-    clock.now += 2  # the one request under way is older than the grace now
+    clock.now += 4  # the one request under way is older than the grace now
     with ThreadPoolExecutor(3) as callers:
         waiting = [
             callers.submit(cache.get_or_fetch, KEY, MOMENT, fetch, ("id", "hung")) for _ in range(3)

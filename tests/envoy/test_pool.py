@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
 
-from agent.envoy.pool import CheckPool
+from agent.envoy.pool import _SPARE, CheckPool
 
 PATIENCE = 10.0  # seconds after which a test gives up
 
@@ -106,3 +107,28 @@ def test_no_task_is_lost_under_load(pool: CheckPool) -> None:
 
     asked = [pool.submit(maybe_wait, n) for n in range(3000)]
     assert [future.result(PATIENCE) for future in asked] == list(range(3000))
+
+
+@pytest.mark.must(42)
+def test_the_threads_of_a_burst_end_with_it() -> None:
+    pool = CheckPool(at_once=2, patient=200)
+    go, entered = threading.Event(), threading.Semaphore(0)
+
+    def wait() -> threading.Thread:
+        with pool.waiting() as allowed:
+            entered.release()
+            assert allowed
+            go.wait(PATIENCE)
+        return threading.current_thread()
+
+    waiting = [pool.submit(wait) for _ in range(200)]
+    for _ in waiting:
+        assert entered.acquire(timeout=PATIENCE)
+    go.set()
+    used = {future.result(PATIENCE) for future in waiting}
+    assert len(used) == 200
+    end = time.monotonic() + PATIENCE
+    while sum(thread.is_alive() for thread in used) > _SPARE and time.monotonic() < end:
+        threading.Event().wait(0.01)
+    assert sum(thread.is_alive() for thread in used) <= _SPARE
+    pool.shutdown()
