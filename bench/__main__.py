@@ -109,18 +109,20 @@ def rows(stack: ExitStack, folder: Path, fresh: int) -> list[Row]:
     noop.wait_until(socket.exists, "the no-op server")
     noop_envoy = started(envoys.noop(ports[2], application, socket), "noop", ports[2])
 
-    pair = Pair(idp, application, store, folder)
-    stack.enter_context(pair.agent)
-    stack.enter_context(pair.envoy)
-    pair.envoy.wait_until(lambda: listening(pair.inbound), "the agent's Envoy")
+    def paired(name: str, behind: int) -> Pair:
+        (folder / name).mkdir()
+        pair = Pair(idp, behind, store, folder / name)
+        stack.enter_context(pair.agent)
+        stack.enter_context(pair.envoy)
+        pair.envoy.wait_until(lambda: listening(pair.inbound), f"the Envoy of '{name}'")
+        pair.envoy.wait_until(lambda: listening(pair.outbound), f"the Envoy of '{name}'")
+        return pair
 
-    # A second pair, whose application tells us the handle: an outbound call is made under it.
-    (folder / "outbound").mkdir()
+    # One each, so that nobody's memory and caches are counted for another row.
+    pair, strangers = paired("hit", application), paired("new", application)
+    # The application of this one tells us the handle: an outbound call is made under it.
     app = Listening(learn)
-    other = Pair(idp, learn, store, folder / "outbound")
-    stack.enter_context(other.agent)
-    stack.enter_context(other.envoy)
-    other.envoy.wait_until(lambda: listening(other.outbound), "the second Envoy")
+    other = paired("out", learn)
     requests.get(
         f"http://127.0.0.1:{other.inbound}/api/x", headers=bearer, timeout=10
     ).raise_for_status()
@@ -138,7 +140,14 @@ def rows(stack: ExitStack, folder: Path, fresh: int) -> list[Row]:
         Row("jwt_authn", ports[1], jwt, None, lambda: repeat(known)),
         Row("no-op ext_authz (grpcio)", ports[2], noop_envoy, noop, lambda: repeat(known)),
         Row("inbound hit", pair.inbound, pair.envoy, pair.agent, lambda: repeat(known)),
-        Row("inbound, new token", pair.inbound, pair.envoy, pair.agent, each_new, 0.25),
+        Row(
+            "inbound, new token",
+            strangers.inbound,
+            strangers.envoy,
+            strangers.agent,
+            each_new,
+            0.25,
+        ),
         Row("outbound hit (obo)", other.outbound, other.envoy, other.agent, lambda: repeat(call)),
     ]
 

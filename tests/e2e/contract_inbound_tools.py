@@ -19,6 +19,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -250,7 +251,9 @@ class Pod:
         self.app = Echo()
         self.port, self.admin, self.envoy_admin = free_ports(3)
         self.config = folder / "a.yaml"
-        self.socket = Path(f"/tmp/oj-{os.getpid()}-{self.admin}.sock")  # 107 bytes at most
+        self.socket = (
+            Path(tempfile.gettempdir()) / f"oj-{os.getpid()}-{self.admin}.sock"
+        )  # 107 bytes at most
         self.processes: list[subprocess.Popen[bytes]] = []
         self._envoy = envoy
         self.write(configuration)

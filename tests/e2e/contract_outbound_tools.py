@@ -14,9 +14,9 @@ import socket
 import ssl
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -133,8 +133,7 @@ class Pod:
         inbound = {"address": "127.0.0.1", "port": self.inbound}
         inbound["application"] = f"127.0.0.1:{self.application.port}"
         # A Unix socket's path is short
-        self._run = Path(f"/tmp/j{os.getpid()}-{uuid.uuid4().hex[:6]}")
-        self._run.mkdir()
+        self._run = Path(tempfile.mkdtemp(prefix="j"))
         self.config = given | {
             "listeners": {
                 "inbound": inbound | listeners.get("inbound", {}),
