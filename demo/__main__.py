@@ -38,7 +38,8 @@ def main() -> int:
     )
     parser.add_argument("--log-level", default="info", help="of the agents")
     given = parser.parse_args()
-    signal.signal(signal.SIGTERM, _as_interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):  # SIGINT too: a shell's `&` has it ignored
+        signal.signal(number, _as_interrupt)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal without ✓ still gets the text
     out, began = console(), time.monotonic()
