@@ -41,7 +41,7 @@ from agent.telemetry.metrics import Metrics
 
 log = logging.getLogger("attache")
 
-AT_ONCE = 2  # threads that decide at a time; more only wake each other up, measured
+AT_ONCE = 2  # threads that decide at a time; more only wake each other up
 FIRST_KEYS = 2.0  # seconds that a start waits for the first try at every issuer's keys
 NEW_ISSUERS = 5.0  # seconds that a reload waits for the keys of issuers that are new
 GRACE = 5.0  # seconds in which requests in flight may finish after SIGTERM
