@@ -1,8 +1,9 @@
 """How does a CheckResponse look on the wire? Written by hand, for it is most of a hit's cost.
 
-Sixteen header options take 8 µs here and 38 µs with protobuf objects, measured. A message may be sent in pieces: equal fields of a message that occur more
-than once are merged, and repeated ones are joined (protobuf.dev, Encoding, "Last One Wins"). So
-what never changes is written once, and every response is a concatenation.
+Sixteen header options take 8 µs here and 38 µs with protobuf objects, measured. A message may be
+sent in pieces: equal fields of a message that occur more than once are merged, and repeated ones
+are joined (protobuf.dev, Encoding, "Last One Wins"). So what never changes is written once, and
+every response is a concatenation.
 
 Field numbers: envoy/service/auth/v3/external_auth.proto, envoy/config/core/v3/base.proto,
 google/protobuf/struct.proto. A test holds these bytes against the compiled protos.
