@@ -2,7 +2,8 @@
 
 Python runs one thread at a time, so threads that are merely ready to run add wake-ups and no speed:
 runs with 32 of them cost more CPU than with two (indicative: a noisy machine, not interleaved).
-A thread that waits for an identity provider or for Envoy's next word says so with `waiting`, and another takes its place.
+A thread that waits for an identity provider or for Envoy's next word says so with `waiting`,
+and another takes its place.
 """
 
 from __future__ import annotations

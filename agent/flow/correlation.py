@@ -71,7 +71,7 @@ def outbound_correlation(
 
 
 def _uuid4(drawn: bytes) -> str:
-    """A UUID of 16 random bytes (RFC 9562 §5.4); `uuid.UUID` takes over three times as long."""
+    """A UUID of 16 random bytes (RFC 9562 §5.4); `uuid.UUID` takes over thrice as long."""
     text = drawn.hex()
     variant = "89ab"[drawn[8] & 3]
     return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{variant}{text[17:20]}-{text[20:]}"
