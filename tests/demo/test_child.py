@@ -50,7 +50,8 @@ def test_stopping_ends_the_whole_group_also_one_that_ignores_sigterm(
         "import os, signal, time\n"
         "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
         "pid = os.fork()\n"
-        "print(pid or os.getpid(), flush=True)\n"
+        # one write each: an unbuffered print writes the number and its newline apart
+        "os.write(1, b'%d\\n' % (pid or os.getpid()))\n"
         "time.sleep(60)\n"
     )
     example = child(tmp_path, code)
