@@ -18,7 +18,6 @@ from agent import __version__
 from agent.admin.server import AdminServer, AdminUnavailable
 from agent.config.attache import Attache
 from agent.config.loading import ConfigInvalid, load
-from agent.config.routes import Route
 from agent.config.watch import Watcher
 from agent.context.store import ContextStore
 from agent.credentials.assembly import Credentials
@@ -27,14 +26,10 @@ from agent.envoy.pool import CheckPool
 from agent.envoy.server import check_handler, serve
 from agent.envoy.snapshot import Snapshot
 from agent.envoy.tls import system_bundle
-from agent.flow.headers import Badge
-from agent.flow.inbound import Inbound
-from agent.flow.outbound import Outbound, Target, kept_inside
-from agent.flow.problem import Challenger
 from agent.identity.fetch import Fetcher
 from agent.identity.trust import Trust
 from agent.judge import Judge, Pipelines
-from agent.policy.routes import Routes
+from agent.pipelines import pipelines
 from agent.randomness import BufferedRandomness
 from agent.telemetry.audit import AuditLog
 from agent.telemetry.metrics import Metrics
@@ -178,42 +173,7 @@ class App:
         }
 
     def _pipelines(self, config: Attache, trust: Trust, credentials: Credentials) -> Pipelines:
-        inbound = config.listeners.inbound
-        outbound = config.listeners.outbound
-        return Pipelines(
-            inbound=Inbound(
-                routes=Routes((*published(config), *config.routes)),
-                verify=trust.verify,
-                chain=credentials.chain,
-                badge=Badge(config.inbound.headers),
-                store=self._contexts,
-                random=self._random,
-                edge=inbound.edge,
-                forward=config.inbound.forward,
-                swap=credentials.swap,
-            )
-            if inbound
-            else None,
-            outbound=Outbound(
-                targets={
-                    destination.name: Target(
-                        destination.name,
-                        credentials.by_destination[destination.name],
-                        for_caller=destination.credential.subject in ("user", "either"),
-                    )
-                    for destination in config.destinations
-                },
-                store=self._contexts,
-                random=self._random,
-                passthrough=outbound.unmatched == "passthrough",
-                workload=config.workload.id,
-                stripped=kept_inside(config.inbound.headers),
-                recognise=trust.recognise,
-            )
-            if outbound
-            else None,
-            challenger=challenger(config),
-        )
+        return pipelines(config, trust, credentials, self._contexts, self._random)
 
     def _trust_of(self, config: Attache, previous: Trust | None) -> Trust:
         return Trust.build(config, time.time, self._fetch, previous, self._pool.waiting)
@@ -235,27 +195,6 @@ class App:
     def _sweep(self) -> None:
         while not self._stopping.wait(SWEEP):
             self._contexts.drop_expired(time.time())
-
-
-def published(config: Attache) -> tuple[Route, ...]:
-    """The anonymous route to our own keys, where the configuration opens it."""
-    if config.internal_tokens is None or not config.internal_tokens.publish:
-        return ()
-    route = {"path": "/.well-known/jwks.json", "methods": ["GET"], "anonymous": True}
-    return (Route.model_validate(route),)
-
-
-def challenger(config: Attache) -> Challenger:
-    """Where clients answer a claims challenge: the common endpoint of the first Entra issuer."""
-    for issuer in config.issuers:
-        if issuer.entra:
-            client = next(
-                (identity.entra.client_id for identity in config.identities if identity.entra),
-                issuer.entra.audiences[0],
-            )
-            base = issuer.entra.authority.rstrip("/")
-            return Challenger(f"{base}/common/oauth2/v2.0/authorize", client)
-    return Challenger()
 
 
 def run_until_stopped(path: Path) -> None:

@@ -9,15 +9,15 @@ from agent.config.attache import Attache
 from agent.config.issuers import B2C, Entra, Issuer, Oidc
 from agent.errors import Denial
 from agent.identity.issuers.b2c import B2CIssuer
-from agent.identity.issuers.document import Document
+from agent.identity.issuers.document import Document, Loaded
 from agent.identity.issuers.entra import EntraIssuer
 from agent.identity.issuers.entry import Entry
 from agent.identity.issuers.internal import InternalIssuer
 from agent.identity.issuers.oidc import OidcIssuer
 from agent.identity.principal import IssuerKind, RawToken, Verified
 from agent.identity.refresh import Refresher, Source
-from agent.identity.sources import Fetch
-from agent.identity.verifier import Verifier
+from agent.identity.sources import Fetch, succeeded
+from agent.identity.verifier import Notice, Verifier
 from agent.moment import Moment, Waiting, nobody_else
 
 # Issuers that are known by their configuration come before those whose name is discovered: no
@@ -50,11 +50,12 @@ class Trust:
         fetch: Fetch,
         previous: Trust | None = None,
         waiting: Waiting = nobody_else,
+        notice: Notice | None = None,
     ) -> Trust:
         """Assemble what *config* says. What *previous* knows of unchanged documents is kept.
 
         *clock* gives UTC seconds. Verified tokens are never carried over: they hold under the
-        configuration that they were verified by (SECURITY.md 15).
+        configuration that they were verified by (SECURITY.md 15). *notice* hears of every stage.
         """
         entries = _entries(config)
         known = previous._sources if previous else {}
@@ -73,6 +74,7 @@ class Trust:
             refresher.ask,
             skew=config.agent.clock_skew,
             max_tokens=config.agent.max_tokens,
+            notice=notice,
         )
         return cls(entries, sources, refresher, verifier, clock)
 
@@ -83,6 +85,14 @@ class Trust:
     def stop(self) -> None:
         """End the background's work; what is known stays."""
         self._refresher.stop()
+
+    def settle(self, load: Callable[[Document], Loaded | None]) -> None:
+        """Take what *load* gives for each document instead of fetching: for a decision offline."""
+        now = self._clock()
+        for document, source in self._sources.items():
+            loaded = load(document)
+            if loaded is not None:
+                source.state = succeeded(source.state, loaded, now, source.pace, 0.0)
 
     def verify(self, token: RawToken, moment: Moment) -> Verified | Denial:
         """See `Verifier.verify`."""

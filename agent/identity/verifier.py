@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from agent.errors import Denial, Reason
 from agent.identity.cache import Cache
@@ -23,6 +24,11 @@ _MARGIN = 0.05  # seconds of the deadline that are left for deciding after a wai
 
 Ask = Callable[[Source, float], bool]
 """Have a source fetched for an unknown key id, waiting so many seconds (`Refresher.ask`)."""
+
+Notice = Callable[[str, object], None]
+"""Told what each stage of a verification found: `attache explain` listens, the agent does not."""
+
+_Found = TypeVar("_Found")
 
 
 @dataclass(slots=True)
@@ -52,12 +58,14 @@ class Verifier:
         skew: float,
         max_tokens: int,
         max_bytes: int = MAX_CACHE_BYTES,
+        notice: Notice | None = None,
     ) -> None:
         self._entries = tuple(entries)
         self._sources = sources
         self._ask = ask
         self._skew = skew
         self._cache: Cache[_Known] = Cache(max_tokens, max_bytes)
+        self._notice = notice
 
     def verify(self, token: RawToken, moment: Moment) -> Verified | Denial:
         """Return proof of who is calling, or the first reason why there is none.
@@ -90,25 +98,25 @@ class Verifier:
         return found is not None
 
     def _verify(self, token: RawToken, digest: bytes, moment: Moment) -> Verified | Denial:
-        parsed = parse(token)
+        parsed = self._found("token", parse(token))
         if isinstance(parsed, Denial):
             return parsed
         iss = parsed.claims.get("iss")
         if not isinstance(iss, str):
             return Denial(Reason.MALFORMED_TOKEN, "The token names no issuer.")
-        found = self._locate(iss, parsed.claims)
+        found = self._found("issuer", self._locate(iss, parsed.claims))
         if isinstance(found, Denial):
             return found
         entry, source = found
         generation = source.state.generation
-        keyed = self._key(source, parsed.header, moment)
+        keyed = self._found("key", self._key(source, parsed.header, moment))
         if isinstance(keyed, Denial):
             return keyed
         loaded, key = keyed
         signed = self._signed(parsed, iss, entry, source, loaded, key, moment.now)
         if isinstance(signed, Denial):
             return signed
-        principal = entry.principal(signed)
+        principal = self._found("principal", entry.principal(signed))
         if isinstance(principal, Denial):
             return principal
         verified = Verified(token, digest, principal, key.kid, signed.window.not_before)
@@ -156,25 +164,36 @@ class Verifier:
         key: VerificationKey,
         now: float,
     ) -> Signed | Denial:
-        algorithm = parsed.header.alg
-        if algorithm not in key.algorithms:
-            return invalid("The token's algorithm is not that of its key.")
-        if not key.signed(algorithm, parsed.signing_input, parsed.signature):
-            return invalid("The token's signature is wrong.")
-        times = window(parsed.claims)
+        if denial := self._found("signature", _forged(parsed, key)):
+            return denial
+        times = self._found("window", window(parsed.claims))
         if isinstance(times, Denial):
             return times
         denial = (
-            expired(times, now, self._skew)
-            or other_audience(parsed.claims, entry.audiences)
-            or premature(times, now, self._skew)
+            self._found("time", expired(times, now, self._skew))
+            or self._found("audience", other_audience(parsed.claims, entry.audiences))
+            or self._found("time", premature(times, now, self._skew))
         )
         if denial:
             return denial
         return Signed(iss, parsed.header, parsed.claims, times, key, source.document, loaded)
 
+    def _found(self, stage: str, found: _Found) -> _Found:
+        if self._notice is not None:
+            self._notice(stage, found)
+        return found
+
     def _out_of_time(self, times: Window, now: float) -> Denial | None:
         return expired(times, now, self._skew) or premature(times, now, self._skew)
+
+
+def _forged(parsed: Parsed, key: VerificationKey) -> Denial | None:
+    algorithm = parsed.header.alg
+    if algorithm not in key.algorithms:
+        return invalid("The token's algorithm is not that of its key.")
+    if not key.signed(algorithm, parsed.signing_input, parsed.signature):
+        return invalid("The token's signature is wrong.")
+    return None
 
 
 def _still_keyed(known: _Known) -> bool:

@@ -1,0 +1,1 @@
+"""Why is a request allowed or denied? `attache explain` and `attache test`."""

@@ -1,0 +1,86 @@
+"""What does a configuration decide with? Both pipelines, put together from their parts.
+
+The running agent and `attache explain` build them here: what is explained is what decides.
+"""
+
+from __future__ import annotations
+
+from agent.config.attache import Attache
+from agent.config.routes import Route
+from agent.context.store import ContextStore
+from agent.credentials.assembly import Credentials
+from agent.flow.correlation import Randomness
+from agent.flow.headers import Badge
+from agent.flow.inbound import Inbound
+from agent.flow.outbound import Outbound, Target, kept_inside
+from agent.flow.problem import Challenger
+from agent.identity.trust import Trust
+from agent.judge import Pipelines
+from agent.policy.routes import Routes
+
+
+def pipelines(
+    config: Attache,
+    trust: Trust,
+    credentials: Credentials,
+    contexts: ContextStore,
+    random: Randomness,
+) -> Pipelines:
+    """Return the pipelines of *config*; a direction without a listener has none."""
+    inbound = config.listeners.inbound
+    outbound = config.listeners.outbound
+    return Pipelines(
+        inbound=Inbound(
+            routes=Routes((*published(config), *config.routes)),
+            verify=trust.verify,
+            chain=credentials.chain,
+            badge=Badge(config.inbound.headers),
+            store=contexts,
+            random=random,
+            edge=inbound.edge,
+            forward=config.inbound.forward,
+            swap=credentials.swap,
+        )
+        if inbound
+        else None,
+        outbound=Outbound(
+            targets={
+                destination.name: Target(
+                    destination.name,
+                    credentials.by_destination[destination.name],
+                    for_caller=destination.credential.subject in ("user", "either"),
+                )
+                for destination in config.destinations
+            },
+            store=contexts,
+            random=random,
+            passthrough=outbound.unmatched == "passthrough",
+            workload=config.workload.id,
+            stripped=kept_inside(config.inbound.headers),
+            recognise=trust.recognise,
+        )
+        if outbound
+        else None,
+        challenger=challenger(config),
+    )
+
+
+def published(config: Attache) -> tuple[Route, ...]:
+    """The anonymous route to our own keys, where the configuration opens it."""
+    if config.internal_tokens is None or not config.internal_tokens.publish:
+        return ()
+    route = {"path": "/.well-known/jwks.json", "methods": ["GET"], "anonymous": True}
+    return (Route.model_validate(route),)
+
+
+def challenger(config: Attache) -> Challenger:
+    """Where clients answer a claims challenge: the common endpoint of the first Entra issuer."""
+    for issuer in config.issuers:
+        if issuer.entra:
+            client = next(
+                (identity.entra.client_id for identity in config.identities if identity.entra),
+                issuer.entra.audiences[0],
+            )
+            base = issuer.entra.authority.rstrip("/")
+            return Challenger(f"{base}/common/oauth2/v2.0/authorize", client)
+    return Challenger()
