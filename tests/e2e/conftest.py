@@ -8,6 +8,7 @@ import pytest
 
 from demo.pod import SERVICES
 from demo.stage import Stage
+from tests.e2e.peers.oidc_provider import OidcProvider
 
 Small = Callable[..., Stage]
 
@@ -33,3 +34,11 @@ def small() -> Iterator[Small]:
     yield make
     for stage in made:
         stage.stop()
+
+
+@pytest.fixture(scope="session")
+def oidc_provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OidcProvider]:
+    """A certified provider that is not ours; skips where Node.js or npm cannot give it."""
+    made = OidcProvider(tmp_path_factory.mktemp("oidc") / "provider")
+    yield made
+    made.stop()
