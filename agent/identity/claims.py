@@ -111,6 +111,19 @@ def words(claims: Claims, name: str) -> frozenset[str]:
     return frozenset(value) if _is_texts(value) else frozenset()
 
 
+def at(claims: Claims, path: str) -> Any:
+    """The value at *path*, None where there is none: that very name, else the way its dots show.
+
+    >>> at({"a.b": 1, "a": {"b": 2}}, "a.b"), at({"a": {"b.c": 3}}, "a.b.c")
+    (1, 3)
+    """
+    if path in claims:
+        return claims[path]  # names of claims may be URLs, which have dots (RFC 7519 §4.2)
+    head, dot, rest = path.partition(".")
+    inner = claims.get(head) if dot else None
+    return at(inner, rest) if isinstance(inner, Mapping) else None
+
+
 _TRANSACTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}", re.ASCII)
 
 

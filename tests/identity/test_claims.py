@@ -11,6 +11,7 @@ from agent.identity.claims import (
     TEXTS,
     WORDS,
     Window,
+    at,
     expired,
     misshapen,
     other_audience,
@@ -159,3 +160,41 @@ def test_values_are_read_exactly() -> None:
     assert words({"s": "a\tb"}, "s") == {"a\tb"}
     assert words({"s": ["a b", "c"]}, "s") == {"a b", "c"}
     assert words({"s": ""}, "s") == words({}, "s") == words({"s": 1}, "s") == frozenset()
+
+
+NESTED: dict[str, Any] = {
+    "department": "finance",
+    "https://shop.example/team": "red",
+    "realm_access": {"roles": ["a"], "x.y": 1, "none": None},
+    "a.b": "exact",
+    "a": {"b": "nested", "": 0},
+    "text": "a.b",
+    "list": [{"0": 1}],
+    "": {"x": 2},
+}
+PATHS = [
+    ("department", "finance"),
+    ("https://shop.example/team", "red"),
+    ("realm_access.roles", ["a"]),
+    ("realm_access.x.y", 1),
+    ("realm_access.none", None),
+    ("a.b", "exact"),
+    ("a.c", None),
+    ("a.", 0),
+    (".x", 2),
+    ("Department", None),
+    ("department.x", None),
+    ("text.a", None),
+    ("list.0", None),
+    ("nowhere", None),
+    ("", {"x": 2}),
+    (".", None),
+]
+
+
+@pytest.mark.must(16)
+@pytest.mark.parametrize(("path", "value"), PATHS)
+def test_a_claim_is_found_by_its_exact_name_first_and_then_by_its_dots(
+    path: str, value: Any
+) -> None:
+    assert at(NESTED, path) == value
