@@ -9,7 +9,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 KEEP   ?=
 
-.PHONY: help demo test lint format unit e2e bench lock clean
+.PHONY: help demo test lint format unit e2e vectors bench lock clean
 
 help: ## what can be made
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -38,6 +38,9 @@ unit: $(READY) ## tests that start no Envoy
 
 e2e: $(READY) ## tests with real Envoys and real processes
 	$(BIN)/pytest -q -m e2e
+
+vectors: $(READY) ## every corpus of ../shared/corpora against our code; writes docs/vectors.md
+	$(BIN)/python -m vectors
 
 bench: $(READY) ## CPU per request, side by side with Envoy's own jwt_authn and a no-op
 	$(BIN)/python -m bench

@@ -112,6 +112,10 @@ class App:
             config.agent.admin,
         )
 
+    def decide(self, message: bytes, seconds: float) -> bytes:
+        """Answer one CheckRequest as the transport would have it answered (`Judge.decide`)."""
+        return self._judge.decide(message, seconds)
+
     def stop(self) -> None:
         """Let requests in flight finish, then end every thread."""
         self._stopping.set()

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import base64
 import datetime
 import ipaddress
 import json
-import os
 import ssl
 import threading
 import time
@@ -19,8 +17,7 @@ from typing import Any
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
-from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from agent.config.attache import Attache
@@ -28,96 +25,15 @@ from agent.errors import Denial
 from agent.identity.principal import RawToken, Verified
 from agent.identity.trust import Trust
 from agent.identity.unusable import Unusable
+from vectors.ring import Ring
 
 NOW = 1_800_000_000.0
-
-
-def b64(raw: bytes) -> str:
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
-
-
-def _number(value: int, size: int = 0) -> str:
-    return b64(value.to_bytes(size or (value.bit_length() + 7) // 8, "big"))
-
-
-_HASHES = {"256": hashes.SHA256(), "384": hashes.SHA384(), "512": hashes.SHA512()}
-
-
-@dataclass(frozen=True)
-class Ring:
-    """Private keys by name, and what an issuer does with them; written apart from the agent."""
-
-    keys: Mapping[str, Any]
-
-    def jwk(self, name: str, **members: Any) -> dict[str, Any]:
-        """The public JWK of a key; a member that is None is left out."""
-        public = self.keys[name].public_key()
-        if isinstance(public, rsa.RSAPublicKey):
-            numbers = public.public_numbers()
-            jwk = {"kty": "RSA", "n": _number(numbers.n), "e": _number(numbers.e)}
-        elif isinstance(public, ec.EllipticCurvePublicKey):
-            point, size = public.public_numbers(), (public.curve.key_size + 7) // 8
-            crv = f"P-{public.curve.key_size}"
-            jwk = {
-                "kty": "EC",
-                "crv": crv,
-                "x": _number(point.x, size),
-                "y": _number(point.y, size),
-            }
-        else:
-            jwk = {"kty": "OKP", "crv": "Ed25519", "x": b64(public.public_bytes_raw())}
-        jwk |= {"kid": name, "use": "sig"} | members
-        return {member: value for member, value in jwk.items() if value is not None}
-
-    def jwks(self, *jwks: dict[str, Any] | str) -> bytes:
-        named = [self.jwk(jwk) if isinstance(jwk, str) else jwk for jwk in jwks]
-        return json.dumps({"keys": named}).encode()
-
-    def sign(self, name: str, alg: str, message: bytes) -> bytes:
-        key = self.keys[name]
-        if alg == "EdDSA":
-            return bytes(key.sign(message))
-        digest = _HASHES[alg[2:]]
-        if alg[:2] == "RS":
-            return bytes(key.sign(message, padding.PKCS1v15(), digest))
-        if alg[:2] == "PS":
-            pss = padding.PSS(padding.MGF1(digest), digest.digest_size)
-            return bytes(key.sign(message, pss, digest))
-        r, s = decode_dss_signature(key.sign(message, ec.ECDSA(digest)))
-        size = (key.curve.key_size + 7) // 8
-        return r.to_bytes(size, "big") + s.to_bytes(size, "big")
-
-    def seal(self, name: str, alg: str, header: bytes, payload: bytes) -> RawToken:
-        """A compact JWS over exactly these bytes."""
-        message = f"{b64(header)}.{b64(payload)}"
-        return RawToken(f"{message}.{b64(self.sign(name, alg, message.encode()))}")
-
-    def mint(self, name: str, claims: Mapping[str, Any], alg: str = "", **header: Any) -> RawToken:
-        """A JWT; a header member or claim that is None is left out."""
-        alg = alg or {"rsa": "RS256", "ec2": "ES256", "ec3": "ES384", "ec5": "ES512"}.get(
-            name[:3], "EdDSA"
-        )
-        members = {"alg": alg, "kid": name, "typ": "JWT"} | header
-        kept = {member: value for member, value in members.items() if value is not None}
-        said = {claim: value for claim, value in claims.items() if value is not None}
-        return self.seal(name, alg, json.dumps(kept).encode(), json.dumps(said).encode())
 
 
 @pytest.fixture(scope="session")
 def ring() -> Ring:
     """rsa, rsa-b, rsa-small (1024 bits), ec256, ec256-b, ec384, ec521, ed."""
-    return Ring(
-        {
-            "rsa": rsa.generate_private_key(65537, 2048),
-            "rsa-b": rsa.generate_private_key(65537, 2048),
-            "rsa-small": rsa.generate_private_key(65537, 1024),
-            "ec256": ec.generate_private_key(ec.SECP256R1()),
-            "ec256-b": ec.generate_private_key(ec.SECP256R1()),
-            "ec384": ec.generate_private_key(ec.SECP384R1()),
-            "ec521": ec.generate_private_key(ec.SECP521R1()),
-            "ed": ed25519.Ed25519PrivateKey.generate(),
-        }
-    )
+    return Ring.new()
 
 
 @dataclass
@@ -344,16 +260,3 @@ def site(authority: tuple[Path, Path, Path]) -> Iterator[Site]:
     server.shutdown()
     server.server_close()
     thread.join()
-
-
-@pytest.fixture(scope="session")
-def corpora() -> Path:
-    """The test vectors of SECURITY.md, where they are at hand."""
-    root = Path(__file__).resolve().parents[2]
-    candidates = [root.parent / "shared" / "corpora", root / "shared" / "corpora"]
-    if named := os.environ.get("ATTACHE_CORPORA"):
-        candidates.insert(0, Path(named))
-    for candidate in candidates:
-        if candidate.is_dir():
-            return candidate
-    pytest.skip("no corpora: set ATTACHE_CORPORA to the folder with the vectors of SECURITY.md")

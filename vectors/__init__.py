@@ -1,0 +1,1 @@
+"""What the world has thrown at others, and what chance throws, thrown at Attaché. Never shipped."""
