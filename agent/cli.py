@@ -171,7 +171,9 @@ app.command("dev-idp", context_settings=_PASS_ON, help="Run the local identity p
 
 def warnings(config: Any) -> list[str]:
     """Choices that are valid and loud."""
-    return [
+    from agent.policy.shadows import warnings as about_routes
+
+    return about_routes(config.routes) + [
         f"issuer '{issuer.name}' accepts users of ANY Entra tenant (allowAnyTenant)"
         for issuer in config.issuers
         if issuer.entra and issuer.entra.allow_any_tenant

@@ -13,7 +13,7 @@ from agent.config.fields import Address, Duration, File, Strict, Text
 from agent.config.identities import Identity
 from agent.config.issuers import Issuer
 from agent.config.listeners import Agent, Audit, Envoy, Listeners, Workload
-from agent.config.routes import InboundRules, Route
+from agent.config.routes import InboundRules, Route, contradictions
 
 
 class InternalTokens(Strict):
@@ -203,6 +203,17 @@ def routes_can_be_met(config: Attache) -> Iterator[Problem]:
             )
 
 
+def routes_do_not_contradict(config: Attache) -> Iterator[Problem]:
+    """Two routes for the same requests: the second would be dead, and somebody relies on it."""
+    for later, earlier in contradictions(config.routes):
+        path = config.routes[later].path
+        yield (
+            ("routes", later),
+            f"routes[{earlier}] is for the same requests ('{path}') and asks for something else; "
+            "remove one of the two",
+        )
+
+
 def references_resolve(config: Attache) -> Iterator[Problem]:
     """Identities, internal tokens and issuers that a credential names must exist and fit."""
     identities = {item.name: item for item in config.identities}
@@ -270,6 +281,7 @@ RULES = (
     any_tenant_stands_alone,
     listeners_exist,
     routes_can_be_met,
+    routes_do_not_contradict,
     references_resolve,
     tokens_travel_safely,
 )

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
+from ipaddress import IPv6Address
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from agent.config.cors import Cors, Method
 from agent.config.fields import Strict, Text
+from agent.config.requirements import Requirement
 
-_METHOD = re.compile(r"[A-Z][A-Z0-9-]{0,30}", re.ASCII)
 _SEGMENT = re.compile(r"\{[A-Za-z_][A-Za-z0-9_]*\}|[^{}*/%;\\\x00-\x20\x7f?#]+", re.ASCII)
-_ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?", re.ASCII)
 _HEADER = re.compile(r"x(-[a-z0-9]+){1,6}", re.ASCII)
 _HOST = re.compile(
     r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?\.?)(:\d{1,5})?", re.ASCII
@@ -38,43 +40,17 @@ RESERVED_HEADERS = frozenset(
 # Envoy and the hops before us write these; some of them steer Envoy.
 _FOREIGN = ("x-envoy-", "x-forwarded-")
 
-Texts = Annotated[tuple[Text, ...], Field(strict=False)]
-
-
-class Requirement(Strict):
-    """What a caller must show. Every part that is written must hold; none written: a valid token.
-
-    `scopes` and `roles`: all of them; `anyScope` and `anyRole`: at least one.
-    """
-
-    caller: Literal["user", "app", "any"] = Field(
-        default="any", description="Who may call: a person, a program, or either."
-    )
-    scopes: Texts = Field(default=(), description="All of these scopes.")
-    any_scope: Texts = Field(default=(), description="At least one of these scopes.")
-    roles: Texts = Field(default=(), description="All of these roles.")
-    any_role: Texts = Field(default=(), description="At least one of these roles.")
-    tenants: Texts = Field(default=(), description="Only callers of these tenants.")
-    clients: Texts = Field(default=(), description="Only tokens that these clients obtained.")
-    auth_context: Text | None = Field(
-        default=None, description="Authentication context that the token must carry in acrs."
-    )
-
-
-def _method(value: str) -> str:
-    if not _METHOD.fullmatch(value):
-        raise ValueError(f"'{value}' is not a method; write it in capitals, as GET")
-    return value
-
 
 def _host(value: str) -> str:
     # A pattern would match nothing, and the request would fall to the next, laxer route.
     if not _HOST.fullmatch(value):
         raise ValueError(f"'{value}' is not a host; write its name, no * and no URL")
+    if value.startswith("["):
+        try:
+            IPv6Address(value[1 : value.index("]")])
+        except ValueError:
+            raise ValueError(f"'{value}' is not an IPv6 address; write one, as [::1]") from None
     return value
-
-
-Method = Annotated[str, AfterValidator(_method)]
 
 
 class Route(Strict):
@@ -113,29 +89,31 @@ class Route(Strict):
         return self
 
 
-def _origin(value: str) -> str:
-    if not _ORIGIN.fullmatch(value):
-        raise ValueError(f"'{value}' is no origin; write scheme://host[:port], no *")
-    return value
+def template(path: str) -> tuple[tuple[str | None, ...], bool]:
+    """The segments of a route's path, None for `{name}`, and whether `**` follows them.
+
+    >>> template("/api/{id}/**")
+    (('api', None), True)
+    """
+    parts = [part for part in path.split("/") if part]
+    open_ended = bool(parts) and parts[-1] == "**"
+    if open_ended:
+        parts.pop()
+    return tuple(None if part.startswith("{") else part for part in parts), open_ended
 
 
-Origin = Annotated[Text, AfterValidator(_origin)]
+def contradictions(routes: Sequence[Route]) -> Iterator[tuple[int, int]]:
+    """Pairs of routes, later and earlier, for exactly the same requests that ask for different."""
+    first: dict[object, int] = {}
+    for index, route in enumerate(routes):
+        same = (template(route.path), frozenset(route.methods), frozenset(route.hosts))
+        earlier = first.setdefault(same, index)
+        if _asks(routes[earlier]) != _asks(route):
+            yield index, earlier
 
 
-class Cors(Strict):
-    """Which browser origins may call; only real preflights are answered (SECURITY.md 23)."""
-
-    allow_origins: Annotated[tuple[Origin, ...], Field(min_length=1, strict=False)] = Field(
-        description="scheme://host[:port], matched exactly."
-    )
-    allow_methods: Texts = Field(
-        default=("GET", "POST", "PUT", "PATCH", "DELETE"),
-        description="Methods that a preflight may ask for.",
-    )
-    allow_headers: Texts = Field(
-        default=("authorization", "content-type"),
-        description="Headers that a preflight may ask for.",
-    )
+def _asks(route: Route) -> Route:
+    return route.model_copy(update={"path": "", "methods": (), "hosts": ()})
 
 
 class InboundRules(Strict):
@@ -147,7 +125,16 @@ class InboundRules(Strict):
     headers: dict[str, Text] = Field(
         default_factory=dict, description="Further claims as headers: header name → claim name."
     )
-    cors: Cors | None = None
+    cors: Cors | None = Field(
+        default=None, description="Which origins may call every route that does not say itself."
+    )
+
+    @field_validator("cors")
+    @classmethod
+    def _somebody(cls, value: Cors | None) -> Cors | None:
+        if value and not value.allow_origins:
+            raise ValueError("no origin may call; name one, or remove cors")
+        return value
 
     @field_validator("headers")
     @classmethod

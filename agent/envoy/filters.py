@@ -16,9 +16,9 @@ from envoy.type.matcher.v3 import string_pb2
 from envoy.type.v3 import http_status_pb2
 from google.protobuf import any_pb2
 
-from agent.config.routes import Cors
+from agent.config.cors import Cors
 from agent.envoy.agent_cluster import check_service
-from agent.envoy.proto import number, pack
+from agent.envoy.proto import flag, number, pack
 
 CORS = "envoy.filters.http.cors"
 EXT_AUTHZ = "envoy.filters.http.ext_authz"
@@ -83,6 +83,9 @@ def cors_policy(rules: Cors) -> dict[str, any_pb2.Any]:
         allow_origin_string_match=origins,
         allow_methods=",".join(rules.allow_methods),
         allow_headers=",".join(rules.allow_headers),
+        expose_headers=",".join(rules.expose_headers),
+        max_age=f"{rules.max_age:.0f}",
+        allow_credentials=flag(rules.allow_credentials),
     )
     return {CORS: pack(policy)}
 

@@ -66,18 +66,18 @@ class Inbound:
         if isinstance(verified, Denial):
             return Decision(verified, facts)
         facts.verified = verified
-        permitted = self._permit(verified, rule)
+        permitted = self._permit(verified, rule, moment.now)
         if isinstance(permitted, Denial):
             return Decision(permitted, facts)
         return self._let_in(verified, ids, facts, strip, moment)
 
-    def _permit(self, verified: Verified, rule: Rule) -> Permitted | Denial:
+    def _permit(self, verified: Verified, rule: Rule, now: float) -> Permitted | Denial:
         if loop := self.chain(verified):
             return loop
         if self.edge and verified.principal.issuer_kind is IssuerKind.INTERNAL:
             # SECURITY.md 11: verified only so that a loop can be called by its name
             return Denial(Reason.UNTRUSTED_ISSUER, "internal tokens are not accepted here")
-        return permit(verified.principal, rule.requirement)
+        return permit(verified.principal, rule.requirement, now)
 
     def _let_in(
         self,

@@ -40,8 +40,20 @@ TITLES: dict[Reason, str] = {
     Reason.INTERNAL_ERROR: "The request could not be decided on",
 }
 
-# RFC 6750 §3.1: no error code where the request carried no credential at all
+# RFC 6750 §3.1: no error code where the request carried no credential at all; everything else that
+# is answered by 401 is a matter of the token, except what follows.
 _NO_ERROR_CODE = frozenset({Reason.MISSING_TOKEN})
+# RFC 6750 §3: whoever brings a token that does not open this resource is told so by a challenge,
+# also where the status is 403.
+_INSUFFICIENT = frozenset(
+    {
+        Reason.TENANT_NOT_ALLOWED,
+        Reason.USER_REQUIRED,
+        Reason.APP_REQUIRED,
+        Reason.INSUFFICIENT_SCOPE,
+        Reason.INSUFFICIENT_ROLE,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +90,7 @@ def answer(denial: Denial, correlation_id: str, challenger: Challenger) -> Answe
         ("cache-control", "no-store"),
         (CORRELATION, correlation_id),
     ]
-    if denial.status == 401 or dict(denial.challenge).get("error") == "insufficient_scope":
+    if denial.status == 401 or denial.reason in _INSUFFICIENT:
         headers.append(("www-authenticate", _challenge(denial, challenger)))
     if denial.retry_after is not None:
         headers.append(("retry-after", str(max(0, denial.retry_after))))
@@ -98,8 +110,10 @@ def _challenge(denial: Denial, challenger: Challenger) -> str:
             "error": "insufficient_claims",
             "claims": base64.b64encode(denial.claims.encode()).decode(),
         }
+        parameters |= dict(denial.challenge)
     elif denial.reason not in _NO_ERROR_CODE:
-        parameters["error"] = "invalid_token"
+        insufficient = denial.reason in _INSUFFICIENT
+        parameters["error"] = "insufficient_scope" if insufficient else "invalid_token"
         parameters["error_description"] = denial.detail
         parameters |= dict(denial.challenge)
     return "Bearer " + ", ".join(f'{name}="{_quoted(v)}"' for name, v in parameters.items())

@@ -25,7 +25,7 @@ class Window:
 def window(claims: Claims) -> Window | Denial:
     """Return the times of *claims*: `exp` must be there, and each must be a sane number."""
     for name in ("exp", "nbf", "iat"):
-        if name in claims and not _is_time(claims[name]):
+        if name in claims and not is_time(claims[name]):
             return Denial(Reason.INVALID_TOKEN, f"The token's '{name}' is not a valid time.")
     if "exp" not in claims:
         return Denial(Reason.INVALID_TOKEN, "The token has no expiry.")
@@ -60,7 +60,8 @@ def other_audience(claims: Claims, audiences: Collection[str]) -> Denial | None:
     return None
 
 
-def _is_time(value: object) -> bool:
+def is_time(value: object) -> TypeGuard[float]:
+    """Whether *value* is a sane number of UTC seconds."""
     # SECURITY.md 7: a boolean is an int in Python, and 10^30 is a number in JSON.
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from agent.config.routes import Requirement
+from agent.config.requirements import Requirement
 from agent.errors import Denial, Reason
-from agent.identity.principal import IssuerKind, Kind, Principal
+from agent.identity.principal import Kind, Principal
+from agent.policy.claim import claims_hold
+from agent.policy.signin import asked, signed_in, unmet
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ def scopes(principal: Principal, requirement: Requirement) -> Denial | None:
         _lacks("scope", requirement.scopes, requirement.any_scope),
         required=required,
         granted=tuple(sorted(principal.scopes)),
-        challenge=(("error", "insufficient_scope"), ("scope", " ".join(required))),
+        challenge=(("scope", " ".join(required)),),
     )
 
 
@@ -75,57 +76,32 @@ def roles(principal: Principal, requirement: Requirement) -> Denial | None:
         _lacks("role", requirement.roles, requirement.any_role),
         required=requirement.roles + requirement.any_role,
         granted=tuple(sorted(principal.roles)),
-        challenge=(("error", "insufficient_scope"),),
     )
 
 
-def auth_context(principal: Principal, requirement: Requirement) -> Denial | None:
-    """The authentication context, or a challenge that the client can act on (ENTRA.md §2)."""
-    wanted = requirement.auth_context
-    if wanted is None or wanted in principal.auth_contexts:
-        return None
-    detail = f"this route needs authentication context '{wanted}'"
-    required, granted = (wanted,), tuple(sorted(principal.auth_contexts))
-    if principal.issuer_kind is not IssuerKind.ENTRA:
-        # RFC 9470 §3: insufficient_user_authentication names the acr values that would do
-        return Denial(
-            Reason.STEP_UP_REQUIRED,
-            detail,
-            required,
-            granted,
-            challenge=(("error", "insufficient_user_authentication"), ("acr_values", wanted)),
-        )
-    if not _understands_claims_challenges(principal):
-        return Denial(Reason.STEP_UP_REQUIRED, detail, required, granted, status=403)
-    challenge = {"access_token": {"acrs": {"essential": True, "value": wanted}}}
-    return Denial(
-        Reason.STEP_UP_REQUIRED,
-        detail,
-        required,
-        granted,
-        claims=json.dumps(challenge, separators=(",", ":")),
-    )
+def claims(principal: Principal, requirement: Requirement) -> Denial | None:
+    """The values that `claims` asks for."""
+    return claims_hold(principal, requirement.claims)
 
 
-CHECKS: tuple[Check, ...] = (caller_kind, tenant, client, scopes, roles, auth_context)
+CHECKS: tuple[Check, ...] = (caller_kind, tenant, client, scopes, roles, claims)
 
 
-def permit(principal: Principal, requirement: Requirement) -> Permitted | Denial:
+def permit(principal: Principal, requirement: Requirement, now: float) -> Permitted | Denial:
     """Return proof that *principal* meets *requirement*, or the first reason why not.
 
-    Pure: same arguments, same answer.
+    Pure: same arguments, same answer. *now* is in UTC seconds. What a new sign-in can mend is
+    asked for last, for it helps nobody who lacks a role; but who must come back with another
+    scope anyway is told of both at once (RFC 9470 §3).
     """
     for check in CHECKS:
         if denial := check(principal, requirement):
+            if denial.reason is Reason.INSUFFICIENT_SCOPE:
+                lacks = unmet(principal, requirement, now)
+                more = asked(principal, lacks) if lacks else ()
+                return replace(denial, challenge=(*denial.challenge, *more))
             return denial
-    return Permitted(principal)
-
-
-def _understands_claims_challenges(principal: Principal) -> bool:
-    capabilities = principal.claims.get("xms_cc")
-    return capabilities == "cp1" or (
-        isinstance(capabilities, (list, tuple)) and "cp1" in capabilities
-    )
+    return signed_in(principal, requirement, now) or Permitted(principal)
 
 
 def _lacks(noun: str, every: tuple[str, ...], some: tuple[str, ...]) -> str:

@@ -6,8 +6,10 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
+from ipaddress import IPv6Address
 
-from agent.config.routes import Requirement, Route
+from agent.config.requirements import Requirement
+from agent.config.routes import Route, template
 from agent.errors import Denial, Reason
 from agent.policy.path import CanonicalPath
 
@@ -46,7 +48,7 @@ class Routes:
     """The compiled routes of one configuration, in their order."""
 
     def __init__(self, routes: Iterable[Route]) -> None:
-        self._rules = tuple(_compile(route) for route in routes)
+        self._rules = tuple(compiled(route) for route in routes)
 
     def match(self, method: str, host: str, path: CanonicalPath) -> Rule | Denial:
         """Return the first rule that fits, or why none does. The query never takes part.
@@ -73,12 +75,20 @@ class Routes:
 
 
 def host_name(host: str) -> str | Denial:
-    """The host without its port, in lower case; a list of hosts is nobody's (ENVOY.md)."""
+    """The host without its port, in lower case; a list of hosts is nobody's (ENVOY.md).
+
+    The port is the caller's free choice: a rule that asked for it could be walked around by
+    another one. So a rule holds for its host on whatever port.
+    """
     lowered = host.lower()
     if not _HOST.fullmatch(lowered):
         return Denial(Reason.NO_ROUTE, "the Host header is not one host", status=400)
-    bare = lowered[: lowered.index("]") + 1] if lowered.startswith("[") else lowered.split(":")[0]
-    return bare.rstrip(".")
+    if not lowered.startswith("["):
+        return lowered.partition(":")[0].rstrip(".")
+    try:  # RFC 4291 §2.2: one address has many spellings
+        return f"[{IPv6Address(lowered[1 : lowered.index(']')])}]"
+    except ValueError:
+        return Denial(Reason.NO_ROUTE, "the Host header is not an address", status=400)
 
 
 def fold(segment: str) -> str:
@@ -101,12 +111,9 @@ def _rule_host(host: str) -> str:
     return name
 
 
-def _compile(route: Route) -> Rule:
-    parts = [part for part in route.path.split("/") if part]
-    open_ended = bool(parts) and parts[-1] == "**"
-    segments = tuple(
-        None if part.startswith("{") else part for part in (parts[:-1] if open_ended else parts)
-    )
+def compiled(route: Route) -> Rule:
+    """One route, ready to be matched."""
+    segments, open_ended = template(route.path)
     return Rule(
         pattern=route.path,
         segments=segments,

@@ -225,6 +225,47 @@ ONE_BAD_PLACE = {
         "    methods: [POST]", "    methods: [PUT, post] #!",
         "routes[1].methods[1]", "'post' is not a method", "capitals",
     ),
+    "a route that contradicts another": Bad(
+        '  - {path: "/api/**"',
+        '  - {path: "/api/tasks/{n}", methods: [DELETE]}\n  - {path: "/api/**"',
+        "routes[3]", "routes[2] is for the same requests", "remove one of the two",
+    ),
+    "a claim's value that is no value": Bad(
+        "authContext: c1", "claims: {org: {unit: x}}",
+        "routes[2].require.claims.org", "not text, a number", "dotted name",
+    ),
+    "a claim that nothing satisfies": Bad(
+        "authContext: c1", "claims: {org: []}",
+        "routes[2].require.claims.org", "no value would ever do", "at least one",
+    ),
+    "a claim whose value is missing": Bad(
+        "authContext: c1", "claims: {org: [a, null]}",
+        "routes[2].require.claims.org", "not text, a number", "list of them",
+    ),
+    "a claim that is no number": Bad(
+        "authContext: c1", "claims: {org: .inf}",
+        "routes[2].require.claims.org", "no token holds such a number", "finite",
+    ),
+    "an acr with a space": Bad(
+        "authContext: c1", 'acr: ["gold silver"]',
+        "routes[2].require.acr[0]", "is no value of acr", "without spaces",
+    ),
+    "an age of nothing": Bad(
+        "authContext: c1", "maxAge: 0s",
+        "routes[2].require.maxAge", "out of bounds", "greater than 0",
+    ),
+    "a host that is no IPv6 address": Bad(
+        "methods: [DELETE]", 'methods: [DELETE], hosts: ["[::1::2]"]',
+        "routes[2].hosts[0]", "not an IPv6 address", "as [::1]",
+    ),
+    "an origin as no browser writes it": Bad(
+        '["https://shop.example"]', '["https://Shop.example:443"]',
+        "inbound.cors.allowOrigins[0]", "browsers write", "https://shop.example",
+    ),
+    "no origin": Bad(
+        '["https://shop.example"]', "[]",
+        "inbound.cors", "no origin may call", "remove cors",
+    ),
     "a wildcard origin": Bad(
         '["https://shop.example"]', '["*"]',
         "inbound.cors.allowOrigins[0]", "'*' is no origin", "scheme://host",

@@ -58,7 +58,9 @@ def refused(answer: Answer, status: int, reason: str) -> dict[str, Any]:
     assert body["correlationId"] == answer.headers["x-correlation-id"]
     challenge = answer.headers.get("www-authenticate", "")
     assert challenge.startswith("Bearer") == (
-        status == 401 or reason in ("insufficient_scope", "insufficient_role")
+        status == 401
+        or reason.startswith("insufficient_")
+        or reason in ("user_required", "app_required", "tenant_not_allowed")
     )
     if reason == "missing_token":
         assert "error=" not in challenge
