@@ -13,6 +13,10 @@ It gives False where too many wait already: then the thread must not.
 """
 
 
+class WouldBlock(Exception):
+    """Raised instead of waiting, by a thread that must not: ask again on another one."""
+
+
 def nobody_else() -> AbstractContextManager[bool]:
     """`Waiting` for threads in whose place nobody needs to come."""
     return nullcontext(True)

@@ -1,0 +1,280 @@
+"""How do bytes reach the core, and answers the peer? One epoll thread, and a pool for what waits.
+
+A decision that needs nobody else is made right here, and all answers to what one read brought
+leave in one write. One that would block is made again by the pool and comes back by an eventfd.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import select
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
+from pathlib import Path
+
+from agent.envoy.lean.connection import Call, Connection
+from agent.envoy.lean.messages import Status
+from agent.moment import WouldBlock
+
+log = logging.getLogger("attache.server")
+
+Method = Callable[[bytes, float | None], bytes]
+"""A request's message and the seconds that its caller gives it (None: no limit) → the answer.
+
+Called by the loop itself it may raise `WouldBlock`; it is then called again by another thread.
+"""
+
+_CONNECTIONS = 128  # Envoy opens one for each of its workers
+_READ = 256 * 1024
+_UNSENT = 32 << 20  # bytes that a peer leaves unread before we end its connection
+_QUEUE = 4096  # calls that wait for a thread, or for somebody, at a time
+_HELLO = 10.0  # seconds within which a peer introduces itself
+_TICK = 1.0
+
+
+class _Peer:
+    """One accepted connection."""
+
+    __slots__ = ("connection", "registered", "since", "socket", "unsent")
+
+    def __init__(self, accepted: socket.socket, now: float) -> None:
+        self.socket = accepted
+        self.connection = Connection()
+        self.unsent = b""
+        self.since = now
+        self.registered = select.EPOLLIN
+
+
+class Loop:
+    """Serves *methods* (by gRPC path) on the listening socket *listener*, in a thread of its own.
+
+    What would block runs on *pool*.
+    """
+
+    def __init__(
+        self, listener: socket.socket, methods: Mapping[str, Method], pool: Executor
+    ) -> None:
+        self._listener = listener
+        self._methods = dict(methods)
+        self._pool = pool
+        self._epoll = select.epoll()
+        self._peers: dict[int, _Peer] = {}
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._finished: deque[tuple[_Peer, int, bytes | None]] = deque()
+        self._elsewhere = 0  # calls that the pool has
+        self._leaving = False
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="checks", daemon=True)
+
+    def start(self) -> None:
+        """Begin to serve."""
+        self._listener.setblocking(False)
+        self._epoll.register(self._listener, select.EPOLLIN)
+        self._epoll.register(self._wake, select.EPOLLIN)
+        self._thread.start()
+
+    def stop(self, grace: float) -> None:
+        """Take no more connections, answer what is under way for up to *grace* seconds, end."""
+        self._leaving = True
+        self._ring()
+        if not self._stopped.wait(grace):
+            log.warning("some decisions were still under way after %.0f s", grace)
+            self._stopped.set()
+            self._ring()
+        self._thread.join(5)
+
+    def _run(self) -> None:
+        try:
+            next_tick = time.monotonic() + _TICK
+            while not self._stopped.is_set():
+                for number, events in self._epoll.poll(_TICK):
+                    self._event(number, events)
+                if self._finished:
+                    self._deliver()
+                now = time.monotonic()
+                if now >= next_tick:
+                    next_tick = now + _TICK
+                    self._tick(now)
+                if self._leaving and self._left():
+                    break
+        finally:
+            self._stopped.set()
+            for peer in list(self._peers.values()):
+                self._close(peer)
+            self._epoll.close()
+            os.close(self._wake)
+
+    def _event(self, number: int, events: int) -> None:
+        if number == self._wake:
+            with contextlib.suppress(BlockingIOError):
+                os.eventfd_read(self._wake)
+            return
+        peer = self._peers.get(number)
+        if peer is None:
+            if not self._leaving and number == self._listener.fileno():
+                self._accept()
+            return
+        try:
+            self._serve(peer, events)
+        except Exception:
+            # a mistake of ours must not end everybody else's decisions
+            log.exception("a connection from Envoy was ended. This is a bug: report it")
+            self._close(peer)
+
+    def _serve(self, peer: _Peer, events: int) -> None:
+        if events & (select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR):
+            try:
+                data = peer.socket.recv(_READ)
+            except BlockingIOError:
+                data = None
+            except OSError:
+                data = b""
+            if data:
+                for call in peer.connection.receive(data):
+                    self._call(peer, call)
+            elif data is not None:
+                self._close(peer)
+                return
+        self._write(peer)
+
+    def _call(self, peer: _Peer, call: Call) -> None:
+        method = self._methods.get(call.path)
+        if method is None:
+            peer.connection.fail(call.stream, Status.UNIMPLEMENTED, "there is no such method")
+            return
+        try:
+            answer = method(call.message, call.seconds)
+        except WouldBlock:
+            self._hand_over(peer, call, method)
+        except Exception:
+            log.exception("a call failed. This is a bug: report it")
+            peer.connection.fail(call.stream, Status.INTERNAL, "the call failed")
+        else:
+            peer.connection.answer(call.stream, answer)
+
+    def _hand_over(self, peer: _Peer, call: Call, method: Method) -> None:
+        if self._elsewhere >= _QUEUE:
+            peer.connection.fail(call.stream, Status.UNAVAILABLE, "too many decisions wait")
+            return
+        ends = None if call.seconds is None else time.monotonic() + call.seconds
+
+        def run() -> None:
+            answer = None
+            try:
+                if peer.connection.wants(call.stream):  # else it was cancelled in the queue
+                    left = None if ends is None else max(0.0, ends - time.monotonic())
+                    answer = method(call.message, left)
+            except Exception:
+                log.exception("a call failed. This is a bug: report it")
+            finally:
+                self._finished.append((peer, call.stream, answer))
+                self._ring()
+
+        try:
+            self._pool.submit(run)
+        except RuntimeError:  # it is closed: the agent stops
+            peer.connection.fail(call.stream, Status.UNAVAILABLE, "the agent is stopping")
+        else:
+            self._elsewhere += 1
+
+    def _deliver(self) -> None:
+        """Give the answers that the pool has made to whom they are due."""
+        touched = set()
+        while self._finished:
+            peer, stream, answer = self._finished.popleft()
+            self._elsewhere -= 1
+            if answer is None:
+                peer.connection.fail(stream, Status.INTERNAL, "the call failed")
+            else:
+                peer.connection.answer(stream, answer)
+            touched.add(peer)
+        for peer in touched:
+            if self._peers.get(peer.socket.fileno()) is peer:
+                self._write(peer)
+
+    def _write(self, peer: _Peer) -> None:
+        """Send what there is; what the socket does not take waits for it."""
+        out = peer.unsent + peer.connection.outgoing()
+        if out:
+            try:
+                sent = peer.socket.send(out)
+            except BlockingIOError:
+                sent = 0
+            except OSError:
+                self._close(peer)
+                return
+            out = out[sent:]
+        peer.unsent = out
+        if len(out) > _UNSENT or (not out and peer.connection.closing):
+            self._close(peer)
+            return
+        wanted = select.EPOLLIN | (select.EPOLLOUT if out else 0)
+        if wanted != peer.registered:
+            self._epoll.modify(peer.socket, wanted)
+            peer.registered = wanted
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                accepted, _ = self._listener.accept()
+            except OSError:
+                return
+            if len(self._peers) >= _CONNECTIONS:
+                log.error(
+                    "more than %d connections to agent.socket; the newest is refused. Only Envoy "
+                    "should connect to it: see who else does",
+                    _CONNECTIONS,
+                )
+                accepted.close()
+                return
+            accepted.setblocking(False)
+            peer = _Peer(accepted, time.monotonic())
+            self._peers[accepted.fileno()] = peer
+            self._epoll.register(accepted, peer.registered)
+            self._write(peer)
+
+    def _close(self, peer: _Peer) -> None:
+        number = peer.socket.fileno()
+        if self._peers.get(number) is peer:
+            del self._peers[number]
+            with contextlib.suppress(OSError):
+                self._epoll.unregister(peer.socket)
+            peer.socket.close()
+
+    def _tick(self, now: float) -> None:
+        for peer in list(self._peers.values()):
+            peer.connection.tick()
+            if not peer.connection.settled and now - peer.since > _HELLO:
+                self._close(peer)
+
+    def _left(self) -> bool:
+        """Say goodbye to everybody, once; whether nobody is there any more."""
+        if self._listener.fileno() >= 0:
+            self._epoll.unregister(self._listener)
+            self._listener.close()
+            for peer in list(self._peers.values()):
+                peer.connection.leave()
+                self._write(peer)
+        return not self._peers
+
+    def _ring(self) -> None:
+        with contextlib.suppress(OSError):  # the loop has ended, and its eventfd with it
+            os.eventfd_write(self._wake, 1)
+
+
+def listen(path: Path) -> socket.socket:
+    """A socket that listens at *path*, whose folder exists, with the present umask."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listener.bind(str(path))
+        listener.listen(1024)
+    except OSError:
+        listener.close()
+        raise
+    return listener
