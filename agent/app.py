@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
@@ -23,7 +24,7 @@ from agent.context.store import ContextStore
 from agent.credentials.assembly import Credentials
 from agent.envoy.ads import STREAMS, Ads
 from agent.envoy.pool import CheckPool
-from agent.envoy.server import check_handler, serve
+from agent.envoy.server import GrpcServer, serve_checks
 from agent.envoy.snapshot import Snapshot
 from agent.envoy.tls import system_bundle
 from agent.identity.fetch import Fetcher
@@ -62,8 +63,8 @@ class App:
         )
         self._contexts = ContextStore(config.agent.max_contexts)
         self._random = BufferedRandomness(os.urandom)
-        # All but four of the threads may wait for somebody; ADS streams have their own.
-        self._pool = CheckPool(AT_ONCE, config.agent.threads - 4 + STREAMS)
+        # All but four of the threads may wait for somebody.
+        self._pool = CheckPool(AT_ONCE, config.agent.threads - 4)
         self._fetch = Fetcher()
         self._trust = self._trust_of(config, None)
         self._credentials = self._credentials_of(config, None)
@@ -74,7 +75,7 @@ class App:
             time.time,
             time.perf_counter,
         )
-        self._ads = Ads(time.time, waiting=self._pool.waiting)
+        self._ads = Ads(time.time)
         self._ads.publish(Snapshot.of(config, system_bundle()))
         self._admin = AdminServer(
             config.agent.admin,
@@ -95,10 +96,13 @@ class App:
             # An Envoy that was running before us asks again and again: better it waits a moment
             # for the keys than that its first requests are refused.
             self._trust.wait_tried(FIRST_KEYS)
-            self._server = serve(
-                config.agent.socket,
-                self._pool,
-                [check_handler(self._judge.decide), self._ads.handler()],
+            self._checks = serve_checks(
+                config.agent.transport, config.agent.socket, self._judge.decide, self._pool
+            )
+            self._xds = GrpcServer(
+                config.agent.xds_socket,
+                ThreadPoolExecutor(STREAMS + 1, thread_name_prefix="xds"),
+                self._ads.handler(),
             )
         except (AdminUnavailable, OSError) as reason:
             raise CannotStart(str(reason)) from None
@@ -121,7 +125,8 @@ class App:
         self._stopping.set()
         self._watch.stop()
         self._ads.close()
-        self._server.stop(GRACE).wait()
+        self._checks.stop(GRACE)
+        self._xds.stop(GRACE)
         self._pool.shutdown()
         self._admin.stop()
         self._credentials.stop()

@@ -20,7 +20,7 @@ from agent.flow.outbound import Outbound
 from agent.flow.problem import Challenger, answer
 from agent.flow.request import Direction, Request
 from agent.identity.principal import Kind
-from agent.moment import Moment
+from agent.moment import Moment, WouldBlock
 from agent.telemetry.audit import AuditLog, AuditRecord
 from agent.telemetry.metrics import Metrics
 
@@ -60,6 +60,8 @@ class Judge:
             request = check.read(message)
             decision = _decide(pipelines, request, Moment(now, seconds))
             encoded = _encode(decision, pipelines.challenger)
+        except WouldBlock:
+            raise  # nothing has happened yet: the transport asks again where waiting is allowed
         except check.NotARequest as mistake:
             log.error("refused a request that cannot be decided on: %s", mistake)  # noqa: TRY400
             decision, encoded = _internal_error(pipelines.challenger)

@@ -59,7 +59,8 @@ class Listeners(Strict):
     outbound: Outbound | None = None
 
 
-_SUN_PATH = 107  # sockaddr_un holds 108 bytes, the last one zero (unix(7))
+# sockaddr_un holds 108 bytes, the last one zero (unix(7)); the second socket's name is longer
+_LONGEST = 107 - len("-xds")
 
 
 class Agent(Strict):
@@ -67,6 +68,10 @@ class Agent(Strict):
 
     socket: File = Field(
         default=Path("/run/attache/agent.sock"), description="Where Envoy finds the agent."
+    )
+    transport: Literal["lean", "grpcio"] = Field(
+        default="lean",
+        description="What carries Checks: our own transport, or grpcio's, which costs more CPU.",
     )
     admin: Address = Field(
         default=Address("127.0.0.1", 15020),
@@ -85,11 +90,16 @@ class Agent(Strict):
         default=10_000, description="Verified and obtained tokens kept, each."
     )
 
+    @property
+    def xds_socket(self) -> Path:
+        """Where Envoy gets its configuration: beside `socket`."""
+        return self.socket.with_name(f"{self.socket.stem}-xds{self.socket.suffix}")
+
     @field_validator("socket")
     @classmethod
     def _fits(cls, value: Path) -> Path:
-        if len(str(value).encode()) > _SUN_PATH:
-            raise ValueError(f"a Unix socket's path has at most {_SUN_PATH} bytes; shorten it")
+        if len(str(value).encode()) > _LONGEST:
+            raise ValueError(f"the socket's path has more than {_LONGEST} bytes; shorten it")
         if not value.is_absolute():
             raise ValueError("the socket's path is relative; begin it with /, for Envoy too")
         return value

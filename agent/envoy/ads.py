@@ -15,7 +15,6 @@ from envoy.service.discovery.v3 import discovery_pb2
 
 from agent.envoy.snapshot import KINDS, Snapshot
 from agent.envoy.stream import LINGER, Conversation, Memory, Refusal, Topic, Turn, sentence
-from agent.moment import Waiting, nobody_else
 
 log = logging.getLogger("attache.ads")
 
@@ -86,12 +85,10 @@ class Ads:
         clock: Callable[[], float],
         streams: int = STREAMS,
         linger: float = LINGER,
-        waiting: Waiting = nobody_else,
     ) -> None:
         self._clock = clock
         self._bound = streams
         self._linger = linger
-        self._waiting = waiting
         self._lock = threading.Lock()
         self._memory = Memory()
         self._snapshot: Snapshot | None = None
@@ -160,8 +157,7 @@ class Ads:
 
     def _converse(self, stream: _Stream) -> Iterator[discovery_pb2.DiscoveryResponse]:
         while True:
-            with self._waiting():
-                event = stream.next(self._clock())
+            event = stream.next(self._clock())
             if event is _Event.END:
                 return
             with self._lock:

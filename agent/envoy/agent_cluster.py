@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from envoy.config.cluster.v3 import circuit_breaker_pb2, cluster_pb2
 from envoy.config.core.v3 import (
     address_pb2,
@@ -17,6 +19,7 @@ from agent.config.attache import Attache
 from agent.envoy.proto import number, pack, seconds
 
 AGENT = "attache_agent"
+XDS = "attache_xds"
 HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 # ENVOY.md: with the default of 3 retries in flight, a restart of the agent lost 10,233 of 34,655.
 THRESHOLD = 10_000
@@ -27,15 +30,24 @@ RETRY_ON = (
 
 def agent_cluster(config: Attache) -> cluster_pb2.Cluster:
     """Return the cluster of the agent's Unix socket; it is never ejected, there is no second."""
-    pipe = address_pb2.Address(pipe=address_pb2.Pipe(path=str(config.agent.socket)))
+    return _cluster(AGENT, config.agent.socket)
+
+
+def xds_cluster(config: Attache) -> cluster_pb2.Cluster:
+    """Return the cluster of the socket from which Envoy's configuration comes."""
+    return _cluster(XDS, config.agent.xds_socket)
+
+
+def _cluster(name: str, path: Path) -> cluster_pb2.Cluster:
+    pipe = address_pb2.Address(pipe=address_pb2.Pipe(path=str(path)))
     http2 = http_protocol_options_pb2.HttpProtocolOptions.ExplicitHttpConfig(
         http2_protocol_options=protocol_pb2.Http2ProtocolOptions()
     )
     return cluster_pb2.Cluster(
-        name=AGENT,
+        name=name,
         type=cluster_pb2.Cluster.STATIC,
         connect_timeout=seconds(1),
-        load_assignment=assignment(AGENT, pipe),
+        load_assignment=assignment(name, pipe),
         circuit_breakers=breakers(),
         typed_extension_protocol_options={
             HTTP_OPTIONS: pack(
@@ -65,7 +77,7 @@ def ads_service() -> grpc_service_pb2.GrpcService:
     """Return how the configuration's stream is opened, and soon again after the agent's restart."""
     again = base_pb2.RetryPolicy(retry_back_off=_back_off(0.1, 2))
     return grpc_service_pb2.GrpcService(
-        envoy_grpc=grpc_service_pb2.GrpcService.EnvoyGrpc(cluster_name=AGENT, retry_policy=again)
+        envoy_grpc=grpc_service_pb2.GrpcService.EnvoyGrpc(cluster_name=XDS, retry_policy=again)
     )
 
 

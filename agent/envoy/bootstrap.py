@@ -13,7 +13,7 @@ from envoy.type.matcher.v3 import string_pb2
 from google.protobuf import json_format
 
 from agent.config.attache import Attache
-from agent.envoy.agent_cluster import ads_service, agent_cluster
+from agent.envoy.agent_cluster import ads_service, agent_cluster, xds_cluster
 from agent.envoy.clusters import clusters
 from agent.envoy.listeners import listeners
 from agent.envoy.proto import from_agent, pack, tcp
@@ -37,6 +37,7 @@ _CONNECTIONS = 20_000
 def bootstrap(config: Attache) -> dict[str, Any]:
     """Return the small bootstrap, ready for JSON: the agent's cluster, and ADS from it."""
     start = _common(config)
+    start.static_resources.clusters.append(xds_cluster(config))
     dynamic = start.dynamic_resources
     dynamic.ads_config.api_type = config_source_pb2.ApiConfigSource.GRPC
     dynamic.ads_config.transport_api_version = config_source_pb2.ApiVersion.V3

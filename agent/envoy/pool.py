@@ -15,6 +15,8 @@ from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from agent.moment import WouldBlock
+
 T = TypeVar("T")
 _Work = tuple["Future[Any]", Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 
@@ -45,12 +47,18 @@ class CheckPool(Executor):
             self._another()
         return future
 
+    def never_wait(self) -> None:
+        """From now on, what would make the calling thread wait raises `WouldBlock` instead."""
+        self._here.impatient = True
+
     @contextmanager
     def waiting(self) -> Iterator[bool]:
         """Within this block the calling thread waits, and another may run in its place.
 
         Gives False where *patient* threads wait already: then it must not wait.
         """
+        if getattr(self._here, "impatient", False):
+            raise WouldBlock
         if not getattr(self._here, "ours", False):
             yield True  # a thread of somebody else's takes no place
             return

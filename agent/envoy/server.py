@@ -1,103 +1,116 @@
-"""How do Envoy's questions reach us? gRPC on a Unix socket, nobody else's (SECURITY.md 24)."""
+"""How do Envoy's questions reach us? gRPC on Unix sockets, nobody else's (SECURITY.md 24).
+
+Checks come on one socket, by the transport that `agent.transport` chooses; the configuration's
+stream has another, and is always grpcio's.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import os
-import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
-from typing import cast
+from typing import Literal, Protocol, cast
 
 import grpc
+
+from agent.envoy.lean.loop import Loop, listen
+from agent.envoy.pool import CheckPool
+from agent.envoy.unix import Claim
 
 log = logging.getLogger("attache.server")
 
 Decide = Callable[[bytes, float], bytes]
-"""CheckRequest and the seconds that remain → CheckResponse; never raises."""
+"""CheckRequest and the seconds that remain → CheckResponse.
+
+Raises `WouldBlock` on a thread that must not wait, and nothing else.
+"""
 
 # Envoy gives each try 4.5 s: an answer after that is no answer (SECURITY.md 39).
 LONGEST = 4.0
 MARGIN = 0.25
 
+_SERVICE, _METHOD = "envoy.service.auth.v3.Authorization", "Check"
 
-class SocketInUse(OSError):
-    """Another process answers on our socket."""
+
+class Server(Protocol):
+    """What serves, until it is stopped."""
+
+    def stop(self, grace: float) -> None:
+        """Leave the path, answer what is under way for up to *grace* seconds, end."""
+
+
+def serve_checks(
+    transport: Literal["lean", "grpcio"], path: Path, decide: Decide, pool: CheckPool
+) -> Server:
+    """Answer Checks on the Unix socket *path*; raise `SocketInUse` or `OSError`."""
+    if transport == "lean":
+        return LeanServer(path, decide, pool)
+    return GrpcServer(path, pool, check_handler(decide))
+
+
+def patience(remaining: float | None) -> float:
+    """How many seconds a decision may take whose asker waits *remaining* (None: for ever)."""
+    return LONGEST if remaining is None else max(0.0, min(LONGEST, remaining - MARGIN))
 
 
 def check_handler(decide: Decide) -> grpc.GenericRpcHandler:
     """The ext_authz service around a plain function, bytes in and bytes out."""
 
     def check(message: bytes, context: grpc.ServicerContext) -> bytes:
-        remaining = context.time_remaining()
-        seconds = LONGEST if remaining is None else max(0.0, min(LONGEST, remaining - MARGIN))
-        return decide(message, seconds)
+        return decide(message, patience(context.time_remaining()))
 
     return grpc.method_handlers_generic_handler(
-        "envoy.service.auth.v3.Authorization",
-        {"Check": grpc.unary_unary_rpc_method_handler(check)},
+        _SERVICE, {_METHOD: grpc.unary_unary_rpc_method_handler(check)}
     )
 
 
-def serve(path: Path, pool: Executor, handlers: list[grpc.GenericRpcHandler]) -> grpc.Server:
-    """Start a server on the Unix socket *path*, mode 0660; raise `SocketInUse` or `OSError`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if _answers(path):
-        raise SocketInUse(
-            f"another agent answers on {path}; stop it or choose another agent.socket"
+class LeanServer:
+    """Our own transport: hits on its one thread, what waits on *pool*."""
+
+    def __init__(self, path: Path, decide: Decide, pool: CheckPool) -> None:
+        def check(message: bytes, remaining: float | None) -> bytes:
+            return decide(message, patience(remaining))
+
+        def begin(place: Path) -> None:
+            self._loop = Loop(
+                listen(place), {f"/{_SERVICE}/{_METHOD}": check}, pool, pool.never_wait
+            )
+
+        self._claim = Claim(path, begin)
+        self._loop.start()
+
+    def stop(self, grace: float) -> None:
+        """See `Server`."""
+        self._claim.give_up()
+        self._loop.stop(grace)
+
+
+class GrpcServer:
+    """grpcio's server on the Unix socket *path*, for any service."""
+
+    def __init__(self, path: Path, pool: Executor, handler: grpc.GenericRpcHandler) -> None:
+        self._server = grpc.server(
+            cast("ThreadPoolExecutor", pool),  # of which grpcio uses what every Executor has
+            handlers=[handler],
+            options=[
+                ("grpc.so_reuseport", 0),
+                ("grpc.max_concurrent_streams", 4096),
+                ("grpc.max_receive_message_length", 1 << 20),
+                ("grpc.keepalive_permit_without_calls", 1),
+            ],
         )
-    server = grpc.server(
-        cast("ThreadPoolExecutor", pool),  # of which grpcio uses what every Executor has
-        handlers=handlers,
-        options=[
-            ("grpc.so_reuseport", 0),
-            ("grpc.max_concurrent_streams", 4096),
-            ("grpc.max_receive_message_length", 1 << 20),
-            ("grpc.keepalive_permit_without_calls", 1),
-        ],
-    )
-    with _private_files():
-        try:
-            server.add_insecure_port(f"unix:{path}")
-        except RuntimeError as error:
-            raise OSError(f"agent.socket {path} cannot be opened: {error}") from None
-    server.start()
-    return server
 
+        def begin(place: Path) -> None:
+            try:
+                self._server.add_insecure_port(f"unix:{place}")
+            except RuntimeError as error:
+                raise OSError(f"agent.socket {path} cannot be opened: {error}") from None
+            self._server.start()
 
-@contextlib.contextmanager
-def _private_files() -> Iterator[None]:
-    """Create the socket as 0660 from the start; a chmod afterwards would leave a gap."""
-    before = os.umask(0o117)
-    try:
-        yield
-    finally:
-        os.umask(before)
+        self._claim = Claim(path, begin)
 
-
-def _answers(path: Path) -> bool:
-    """Whether a process listens on *path*; a dead one's socket file is removed, nothing else is.
-
-    Raises `OSError` where that cannot be told: what is there may be another's.
-    """
-    probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    probe.settimeout(1)
-    try:
-        probe.connect(str(path))
-    except FileNotFoundError:
-        return False
-    except (BlockingIOError, TimeoutError):  # unix(7): it listens, and its backlog is full
-        return True
-    except ConnectionRefusedError:  # a file that is no socket refuses, too
-        if not path.is_socket():
-            raise FileExistsError(
-                f"agent.socket {path} is a file; choose a path that is free"
-            ) from None
-        with contextlib.suppress(FileNotFoundError):
-            path.unlink()
-        return False
-    finally:
-        probe.close()
-    return True
+    def stop(self, grace: float) -> None:
+        """See `Server`."""
+        self._claim.give_up()
+        self._server.stop(grace).wait()

@@ -107,6 +107,8 @@ class FakeAgent:
             options=[("grpc.so_reuseport", 0)],
         )
         self.server.add_insecure_port(f"unix:{self.path}")
+        xds = self.path.with_name(f"{self.path.stem}-xds{self.path.suffix}")
+        self.server.add_insecure_port(f"unix:{xds}")
         self.server.start()
 
     def stop(self) -> None:

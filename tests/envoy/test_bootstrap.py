@@ -55,12 +55,12 @@ def test_envoy_accepts_it_without_a_warning(envoy_binary, configure, tmp_path, c
 
 def test_the_bootstrap_holds_the_agents_cluster_and_the_rest_comes_over_its_socket(configure):
     tree = bootstrap(configure())
-    (cluster,) = tree["static_resources"]["clusters"]
-    assert cluster["name"] == "attache_agent"
+    checks, xds = tree["static_resources"]["clusters"]
+    assert (checks["name"], xds["name"]) == ("attache_agent", "attache_xds")
     assert "listeners" not in tree["static_resources"]
     ads = tree["dynamic_resources"]["ads_config"]
     assert ads["api_type"] == "GRPC"
-    assert ads["grpc_services"][0]["envoy_grpc"]["cluster_name"] == "attache_agent"
+    assert ads["grpc_services"][0]["envoy_grpc"]["cluster_name"] == "attache_xds"
     for kind in ("cds_config", "lds_config"):
         assert tree["dynamic_resources"][kind]["ads"] == {}
 

@@ -13,22 +13,29 @@ import grpc
 import pytest
 
 from agent.envoy.pool import CheckPool
-from agent.envoy.server import LONGEST, MARGIN, Decide, SocketInUse, check_handler, serve
+from agent.envoy.server import LONGEST, MARGIN, Decide, Server, check_handler, patience, serve_checks
+from agent.envoy.unix import SocketInUse
 
 CHECK = "/envoy.service.auth.v3.Authorization/Check"
-Serving = Callable[[Path, Decide], None]
+Serving = Callable[[Path, Decide], Server]
 
 
 @pytest.fixture
-def serving() -> Iterator[Serving]:
-    """Starts servers that end with the test."""
+def pool() -> Iterator[CheckPool]:
+    pool = CheckPool(4, 4)
+    yield pool
+    pool.shutdown()
+
+
+@pytest.fixture(params=["lean", "grpcio"])
+def serving(request: pytest.FixtureRequest, pool: CheckPool) -> Iterator[Serving]:
+    """Starts servers that end with the test, of both transports."""
     with ExitStack() as running:
 
-        def start(path: Path, decide: Decide) -> None:
-            pool = CheckPool(4, 4)
-            server = serve(path, pool, [check_handler(decide)])
-            running.callback(pool.shutdown)
-            running.callback(lambda: server.stop(None).wait())
+        def start(path: Path, decide: Decide) -> Server:
+            server = serve_checks(request.param, path, decide, pool)
+            running.callback(server.stop, 5)
+            return server
 
         yield start
 
@@ -223,14 +230,18 @@ def test_with_less_than_the_margin_left_no_time_is_left_and_never_less_than_none
     assert handler.unary_unary is not None
     handler.unary_unary(b"", FakeContext())  # type: ignore[arg-type]
     assert asked.seconds == [0.0]
+    assert patience(MARGIN / 2) == 0.0
 
 
-def test_checks_are_answered_side_by_side(tmp_path: Path, serving: Serving) -> None:
+def test_checks_are_answered_side_by_side(
+    tmp_path: Path, serving: Serving, pool: CheckPool
+) -> None:
     """Four threads meet inside `decide`; one after the other they never would."""
     together = threading.Barrier(4)
 
     def meet(message: bytes, seconds: float) -> bytes:
-        together.wait(seconds)
+        with pool.waiting():
+            together.wait(seconds)
         return message
 
     serving(tmp_path / "s", meet)
@@ -241,10 +252,21 @@ def test_checks_are_answered_side_by_side(tmp_path: Path, serving: Serving) -> N
 
 def test_a_server_that_ended_can_be_followed_by_another(tmp_path: Path, serving: Serving) -> None:
     path = tmp_path / "s"
-    pool = CheckPool(4, 4)
-    server = serve(path, pool, [check_handler(echo)])
-    server.stop(None).wait()
-    pool.shutdown()
+    serving(path, echo).stop(5)
+    assert not path.exists()
     serving(path, echo)
     with client(path) as check:
         assert check(b"ab") == b"ba"
+
+
+@pytest.mark.must(37)
+def test_one_that_leaves_does_not_take_its_successors_socket_along(
+    tmp_path: Path, serving: Serving
+) -> None:
+    path = tmp_path / "s"
+    first = serving(path, echo)
+    path.unlink()  # as if it had left already: nobody answers there
+    serving(path, lambda *_: b"successor")
+    first.stop(5)
+    with client(path) as check:
+        assert check(b"ab") == b"successor"

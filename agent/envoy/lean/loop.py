@@ -54,15 +54,21 @@ class _Peer:
 class Loop:
     """Serves *methods* (by gRPC path) on the listening socket *listener*, in a thread of its own.
 
-    What would block runs on *pool*.
+    What would block runs on *pool*. *prepare* is called first by the thread: from then on, whatever
+    would make it wait should raise `WouldBlock`.
     """
 
     def __init__(
-        self, listener: socket.socket, methods: Mapping[str, Method], pool: Executor
+        self,
+        listener: socket.socket,
+        methods: Mapping[str, Method],
+        pool: Executor,
+        prepare: Callable[[], None] = lambda: None,
     ) -> None:
         self._listener = listener
         self._methods = dict(methods)
         self._pool = pool
+        self._prepare = prepare
         self._epoll = select.epoll()
         self._peers: dict[int, _Peer] = {}
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -91,6 +97,7 @@ class Loop:
 
     def _run(self) -> None:
         try:
+            self._prepare()
             next_tick = time.monotonic() + _TICK
             while not self._stopped.is_set():
                 for number, events in self._epoll.poll(_TICK):
@@ -154,7 +161,7 @@ class Loop:
             self._hand_over(peer, call, method)
         except Exception:
             log.exception("a call failed. This is a bug: report it")
-            peer.connection.fail(call.stream, Status.INTERNAL, "the call failed")
+            peer.connection.fail(call.stream, Status.UNKNOWN, "the call failed")
         else:
             peer.connection.answer(call.stream, answer)
 
@@ -190,7 +197,7 @@ class Loop:
             peer, stream, answer = self._finished.popleft()
             self._elsewhere -= 1
             if answer is None:
-                peer.connection.fail(stream, Status.INTERNAL, "the call failed")
+                peer.connection.fail(stream, Status.UNKNOWN, "the call failed")
             else:
                 peer.connection.answer(stream, answer)
             touched.add(peer)

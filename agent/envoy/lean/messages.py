@@ -11,7 +11,7 @@ LARGEST = 1 << 20  # bytes of one message, as it is after decompression
 class Status(IntEnum):
     """How a call ended, as far as this transport says so."""
 
-    CANCELLED = 1
+    UNKNOWN = 2
     RESOURCE_EXHAUSTED = 8
     UNIMPLEMENTED = 12
     INTERNAL = 13
