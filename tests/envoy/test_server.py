@@ -13,7 +13,15 @@ import grpc
 import pytest
 
 from agent.envoy.pool import CheckPool
-from agent.envoy.server import LONGEST, MARGIN, Decide, Server, check_handler, patience, serve_checks
+from agent.envoy.server import (
+    LONGEST,
+    MARGIN,
+    Decide,
+    Server,
+    check_handler,
+    patience,
+    serve_checks,
+)
 from agent.envoy.unix import SocketInUse
 
 CHECK = "/envoy.service.auth.v3.Authorization/Check"
