@@ -99,7 +99,7 @@ class Agent(Strict):
     @classmethod
     def _fits(cls, value: Path) -> Path:
         if len(str(value).encode()) > _LONGEST:
-            raise ValueError(f"the socket's path has more than {_LONGEST} bytes; shorten it")
+            raise ValueError(f"this socket's path has at most {_LONGEST} bytes; shorten it")
         if not value.is_absolute():
             raise ValueError("the socket's path is relative; begin it with /, for Envoy too")
         return value

@@ -212,7 +212,7 @@ ONE_BAD_PLACE = {
     ),
     "a socket's path that the kernel cannot hold": Bad(
         "socket: /run/attache/agent.sock", f"socket: /{'x' * 120}",
-        "agent.socket", "at most 107 bytes", "shorten",
+        "agent.socket", "at most 103 bytes", "shorten",
     ),
     "a path that does not begin with a slash": Bad(
         "  - path: /api/tasks\n", "  - path: api/tasks #!\n",
