@@ -228,6 +228,14 @@ def references_resolve(config: Attache) -> Iterator[Problem]:
             remedy = f"write one of {known}, or add it" if known else "add it to identities"
             yield (*path, "identity"), f"identity '{named.identity}' does not exist; {remedy}"
             continue
+        if choice.managed_identity and (name := choice.managed_identity.identity):
+            entra = identities[name].entra if name in identities else None
+            if entra is None or entra.managed_identity is None:
+                yield (
+                    (*path, "identity"),
+                    f"'{name}' is no entra identity with managedIdentity; write clientId instead, "
+                    "or nothing for the system-assigned one",
+                )
         if choice.internal and config.internal_tokens is None:
             yield path, "an internal credential needs internalTokens; configure it"
         if choice.obo:

@@ -21,7 +21,7 @@ _SECRETS = frozenset(
     {"secret", "clientsecret", "password", "apikey", "token", "privatekey", "certificate", "key"}
 )
 # Named by DESIGN.md §3 and §6 and built by later versions: refused by name, not as a typo.
-_LATER = frozenset({"login", "managedIdentity", "delivery"})
+_LATER = frozenset({"login", "delivery"})
 
 
 def explain(error: ValidationError, document: Document, file: str) -> list[Finding]:
@@ -66,8 +66,8 @@ def _unknown(location: Location) -> Sentence:
     plain = key.replace("_", "").replace("-", "").lower()
     if key in _LATER:
         return f"'{key}' is not part of this version", "remove it; see the README's table"
-    files = [name for name in known if name.endswith("File")] or ["secretFile"]
-    if plain in _SECRETS and (plain != "key" or "keyFile" in known):
+    files = [name for name in known if name.endswith("File") or name == "file"] or ["secretFile"]
+    if plain in _SECRETS and (plain != "key" or {"keyFile", "file"} & set(known)):
         near = difflib.get_close_matches(f"{key}File", files, n=1) or files[:1]
         return f"unknown key '{key}'", (
             f"secrets are only ever references to files; write {near[0]}: /path/to/it"

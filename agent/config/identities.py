@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from agent.config.fields import File, Name, Strict, Text, Url, one_of
+from agent.config.own_credentials import FederatedManagedIdentity
 
 
 class EntraIdentity(Strict):
@@ -23,10 +24,18 @@ class EntraIdentity(Strict):
     federated_token_file: File | None = Field(
         default=None, description="An assertion of workload identity, reread when it changes."
     )
+    # `managedIdentity:` with nothing after it was meant: the system-assigned one.
+    managed_identity: Annotated[
+        FederatedManagedIdentity | None,
+        BeforeValidator(lambda value: {} if value is None else value),
+    ] = Field(
+        default=None,
+        description="A managed identity that a federated credential of the registration names.",
+    )
 
     @model_validator(mode="after")
     def _one_proof(self) -> EntraIdentity:
-        one_of(self, "secret_file", "certificate_file", "federated_token_file")
+        one_of(self, "secret_file", "certificate_file", "federated_token_file", "managed_identity")
         if self.authority.startswith("http:"):
             raise ValueError("msal accepts https authorities only; give the local server TLS")
         return self

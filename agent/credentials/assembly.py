@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+import os
 import random as randomness
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 from agent.config.attache import Attache
@@ -26,11 +28,20 @@ from agent.credentials.forward import Forward
 from agent.credentials.internal import InternalCredential
 from agent.credentials.keyring import LOOK, KeyRing
 from agent.credentials.ledger import Ledger
+from agent.credentials.managed_identity import (
+    ManagedIdentityToken,
+    Unset,
+    Way,
+    managed_identities,
+    workload_identities,
+)
 from agent.credentials.mint import Grant, Minter, Rules, enters_twice, too_many_hops
 from agent.credentials.none import NoCredential
 from agent.credentials.oauth import OAuthClient
 from agent.credentials.obo import OnBehalfOf
-from agent.credentials.proof import Unproven, prove, secret
+from agent.credentials.own_token import OwnToken
+from agent.credentials.proof import Unproven, secret
+from agent.credentials.secret_file import FileKey
 from agent.errors import Denial
 from agent.identity.principal import IssuerKind, Verified
 from agent.moment import Moment, Waiting, nobody_else
@@ -65,6 +76,7 @@ class Credentials:
         clients: dict[Identity, Client],
         keyring: KeyRing | None,
         clock: Clock,
+        workloads: Mapping[str, Identity | Unset] = MappingProxyType({}),
     ) -> None:
         self._config = config
         self._shared = shared
@@ -74,8 +86,9 @@ class Credentials:
         self.keyring = keyring
         self.minter = _minter(config, keyring) if keyring else None
         by_name = {identity.name: client for identity, client in clients.items()}
+        ways = managed_identities(config, workloads, clients)
         self.by_destination: dict[str, Credential] = {
-            destination.name: _credential(destination, by_name, self.minter, shared.exchange)
+            destination.name: _credential(destination, by_name, ways, self.minter, shared.exchange)
             for destination in config.destinations
         }
 
@@ -100,10 +113,19 @@ class Credentials:
         else:
             shared = _share(clock, random, config, executor, previous, waiting)
         known = previous._clients if previous else {}
+        workloads = workload_identities(config, os.environ)
+        ours = [found for found in workloads.values() if isinstance(found, Identity)]
         clients = {
-            identity: known.get(identity) or _client(identity) for identity in config.identities
+            identity: known.get(identity) or _client(identity)
+            for identity in (*config.identities, *ours)
         }
-        return cls(config, shared, clients, _keyring(config, previous, clock()), clock)
+        ring = _keyring(config, previous, clock())
+        built = cls(config, shared, clients, ring, clock, workloads)
+        for name, credential in built.by_destination.items():
+            former = previous.by_destination.get(name) if previous else None
+            if isinstance(credential, FileKey) and isinstance(former, FileKey):
+                credential.take_over(former)
+        return built
 
     def start(self) -> None:
         """Start the loop that renews tokens ahead of their end and looks at the key files."""
@@ -132,7 +154,7 @@ class Credentials:
         if self.keyring:
             self.keyring.refresh(now)
         for credential in self.by_destination.values():
-            if isinstance(credential, ClientCredentials):
+            if isinstance(credential, (OwnToken, FileKey)):
                 credential.renew(now)
 
     def chain(self, verified: Verified) -> Denial | None:
@@ -177,10 +199,19 @@ class Credentials:
         sentences = []
         if self.keyring and self.keyring.signer(self._clock()) is None:
             sentences.append(f"no signing key is in {self.keyring.path}")
-        for identity in self._clients:
-            proof = prove(identity.entra) if identity.entra else _oauth_proof(identity)
-            if isinstance(proof, Unproven):
-                sentences.append(f"identity '{identity.name}': {proof.sentence}")
+        for identity, client in self._clients.items():
+            if isinstance(client, EntraClient):
+                problem = client.unproven()
+            else:
+                proof = _oauth_proof(identity)
+                problem = proof.sentence if isinstance(proof, Unproven) else ""
+            if problem:
+                sentences.append(f"identity '{identity.name}': {problem}")
+        sentences.extend(
+            credential.problem
+            for credential in self.by_destination.values()
+            if isinstance(credential, FileKey | ManagedIdentityToken) and credential.problem
+        )
         return sentences
 
     def status(self) -> dict[str, Any]:
@@ -200,9 +231,12 @@ class Credentials:
         )
         tenant = client.identity.tenant if isinstance(client, EntraClient) else None
         row = self._shared.exchange.ledger.row(destination.name)
+        credential = self.by_destination[destination.name]
+        source = credential.source if isinstance(credential, ManagedIdentityToken) else None
         return {
             "destination": destination.name,
             "kind": choice.kind,
+            **({"source": source} if source else {}),
             "identity": named.identity if named else None,
             "tenant": "the caller's" if choice.obo else tenant,
             "lastError": row.last_error or None,
@@ -278,7 +312,11 @@ def _minter(config: Attache, keyring: KeyRing) -> Minter:
 
 
 def _credential(
-    destination: Destination, clients: dict[str, Client], minter: Minter | None, exchange: Exchange
+    destination: Destination,
+    clients: dict[str, Client],
+    ways: Mapping[str, Way],
+    minter: Minter | None,
+    exchange: Exchange,
 ) -> Credential:
     choice = destination.credential
     if choice.forward:
@@ -296,6 +334,11 @@ def _credential(
         return ClientCredentials(
             destination.name, own.scopes, own.audience or "", clients[own.identity], exchange
         )
+    if choice.managed_identity:
+        way = ways[destination.name]
+        return ManagedIdentityToken(destination.name, choice.managed_identity, way, exchange)
+    if choice.secret_file:
+        return FileKey(destination.name, choice.secret_file, exchange.ledger, exchange.clock)
     if choice.none:
         return NoCredential()
     raise ValueError(f"destination '{destination.name}': {choice.kind} cannot be built")

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from agent.context.caller import Caller
 from agent.credentials.answers import Answer, Asked
-from agent.credentials.credential import Injection
 from agent.credentials.entra import EntraClient
 from agent.credentials.exchange import Exchange
 from agent.credentials.oauth import OAuthClient
 from agent.credentials.obo import proof_word
+from agent.credentials.own_token import OwnToken
 from agent.credentials.token import CacheKey
-from agent.errors import Denial
-from agent.identity.principal import Kind
-from agent.moment import Moment
 
 
-class ClientCredentials:
+class ClientCredentials(OwnToken):
     """Obtains the application's own token, whoever caused the call."""
 
     kind = "clientCredentials"
@@ -29,7 +25,6 @@ class ClientCredentials:
         exchange: Exchange,
     ) -> None:
         self._client = client
-        self._exchange = exchange
         identity = client.identity
         if isinstance(client, EntraClient):
             authority, tenant = client.authority, client.identity.tenant
@@ -39,11 +34,10 @@ class ClientCredentials:
             authority, tenant = client.identity.token_url, ""
             server, proof = f"'{authority}'", "secret"
         self._scopes, self._audience = scopes, audience
-        self._lane = (client.name, tenant)
-        self._key = CacheKey.of(
+        key = CacheKey.of(
             "clientCredentials", authority, tenant, identity.client_id, scopes, audience
         )
-        self._asked = Asked(
+        asked = Asked(
             destination,
             client.name,
             identity.client_id,
@@ -53,18 +47,7 @@ class ClientCredentials:
             server=server,
             proof=proof,
         )
-
-    def obtain(self, caller: Caller | None, moment: Moment) -> Injection | Denial:
-        """Our own token for the destination, or why there is none."""
-        token = self._exchange.obtain(self._key, self._lane, self._asked, self._ask, moment)
-        if isinstance(token, Denial):
-            return token
-        headers = (("authorization", f"Bearer {token.value}"),)
-        return Injection(headers, Kind.APP, token.expires_at)
-
-    def renew(self, now: float) -> None:
-        """Renew the token ahead of its end, if there is one (DESIGN.md §6)."""
-        self._exchange.renew(self._key, self._lane, self._asked, self._ask, now)
+        super().__init__(key, (client.name, tenant), asked, exchange)
 
     def _ask(self, seconds: float) -> Answer:
         if isinstance(self._client, EntraClient):

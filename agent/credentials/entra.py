@@ -22,7 +22,9 @@ from msal.exceptions import MsalError
 
 from agent.config.identities import EntraIdentity
 from agent.credentials.answers import Answer, assertion_expired
+from agent.credentials.azure import Platform
 from agent.credentials.proof import Proof, Unproven, prove
+from agent.credentials.vouching import Vouching
 from agent.credentials.wire import Call, NoAnswer, Wire
 
 log = logging.getLogger("attache.credentials")
@@ -66,6 +68,8 @@ class EntraClient:
         self.name = name
         self.identity = identity
         self.authority = identity.authority.rstrip("/")
+        managed = identity.managed_identity
+        self._vouching = Vouching(Platform(managed.client_id or "")) if managed else None
         self._wire = Wire(identity.ca_file)
         self._lock = threading.Lock()
         self._slots: OrderedDict[tuple[Flow, str], _Slot] = OrderedDict()
@@ -73,6 +77,13 @@ class EntraClient:
     def close(self) -> None:
         """Close idle connections."""
         self._wire.close()
+
+    def unproven(self) -> str:
+        """Why we cannot prove who we are, as far as that is known without asking anybody."""
+        if self._vouching:
+            return self._vouching.problem
+        proof = prove(self.identity)
+        return proof.sentence if isinstance(proof, Unproven) else ""
 
     def on_behalf_of(
         self, tenant: str, assertion: str, scopes: tuple[str, ...], claims: str, seconds: float
@@ -100,24 +111,32 @@ class EntraClient:
     def _ask(self, flow: Flow, tenant: str, seconds: float, ask: Callable[[Any], object]) -> Answer:
         if not _TENANT.fullmatch(tenant) or tenant.lower() in _MANY:
             return Answer(0, failure="was not asked: a token's tenant is no tenant's name")
-        proof = prove(self.identity)
         with self._wire.call(seconds) as call:
+            proof = self._prove(call)
             answer = self._once(flow, tenant, proof, call, ask)
-            if self.identity.federated_token_file and assertion_expired(answer):
-                # ENTRA.md §2: the file may have been renewed meanwhile; once
-                answer = self._once(flow, tenant, prove(self.identity), call, ask)
+            renewed = self._vouching or self.identity.federated_token_file
+            if renewed and isinstance(proof, Proof) and assertion_expired(answer):
+                # ENTRA.md §2: a file may have been renewed meanwhile; once
+                answer = self._once(flow, tenant, self._prove(call, proof.id), call, ask)
         return answer
+
+    def _prove(self, call: Call, refused: bytes = b"") -> Proof | Unproven | Answer:
+        if self._vouching:
+            return self._vouching.prove(call.ends - time.monotonic(), refused)
+        return prove(self.identity)
 
     def _once(
         self,
         flow: Flow,
         tenant: str,
-        proof: Proof | Unproven,
+        proof: Proof | Unproven | Answer,
         call: Call,
         ask: Callable[[Any], object],
     ) -> Answer:
         if isinstance(proof, Unproven):
             return Answer(0, failure=proof.sentence, ours=True)
+        if isinstance(proof, Answer):
+            return proof
         try:
             client = self._client(flow, tenant, proof, call)
             if isinstance(client, Answer):

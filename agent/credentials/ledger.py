@@ -47,8 +47,11 @@ class Ledger:
         self._entries: dict[str, _Entry] = {}
         self._said: Shelf[str, float] = Shelf(_SENTENCES, _SENTENCES)
 
-    def succeeded(self, destination: str, expires_at: float) -> None:
-        """A token was obtained; a failure before it is over, and its return is news."""
+    def succeeded(self, destination: str, expires_at: float | None) -> None:
+        """A token was obtained; a failure before it is over, and its return is news.
+
+        *expires_at* is None for what has no end of its own.
+        """
         with self._lock:
             entry = self._entries.setdefault(destination, _Entry())
             if entry.last_error:

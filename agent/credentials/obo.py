@@ -97,4 +97,6 @@ def proof_word(client: EntraClient) -> str:
     identity = client.identity
     if identity.certificate_file:
         return "certificate"
+    if identity.managed_identity:
+        return "managed identity's token"
     return "federated token" if identity.federated_token_file else "secret"

@@ -54,13 +54,13 @@ def prove(identity: EntraIdentity) -> Proof | Unproven:
 
 def secret(path: Path) -> Proof | Unproven:
     """A client secret: the file's text without the white space around it."""
-    text = _text(path)
+    text = text_of(path)
     return text if isinstance(text, Unproven) else Proof(_id(text.encode()), text)
 
 
 def federated(path: Path) -> Proof | Unproven:
     """An assertion of workload identity; msal asks the callable for each request."""
-    text = _text(path)
+    text = text_of(path)
     if isinstance(text, Unproven):
         return text
     return Proof(_id(text.encode()), {"client_assertion": lambda: text}, "federated token")
@@ -94,7 +94,8 @@ def certificate(path: Path) -> Proof | Unproven:
     return Proof(_id(content), {"private_key": pem, "public_certificate": shown}, "certificate")
 
 
-def _text(path: Path) -> str | Unproven:
+def text_of(path: Path, word: str = "secret") -> str | Unproven:
+    """The one line of text in a file, without the white space around it; *word*: what it is."""
     content = _content(path)
     if isinstance(content, Unproven):
         return content
@@ -104,7 +105,7 @@ def _text(path: Path) -> str | Unproven:
         text = ""
     if not text or not text.isprintable():
         return Unproven(
-            f"the file {path} is empty or not one line of text. Write the secret into it; it is "
+            f"the file {path} is empty or not one line of text. Write the {word} into it; it is "
             "reread within 5 s."
         )
     return text

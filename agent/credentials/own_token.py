@@ -1,0 +1,41 @@
+"""How is a token of the application itself obtained, and kept fresh?"""
+
+from __future__ import annotations
+
+from agent.context.caller import Caller
+from agent.credentials.answers import Answer, Asked
+from agent.credentials.bulkhead import Lane
+from agent.credentials.credential import Injection
+from agent.credentials.exchange import Exchange
+from agent.credentials.token import CacheKey, Token
+from agent.errors import Denial
+from agent.identity.principal import Kind
+from agent.moment import Moment
+
+
+class OwnToken:
+    """A bearer token that is ours, whoever caused the call. A kind says how it is asked for."""
+
+    kind = ""
+
+    def __init__(self, key: CacheKey, lane: Lane, asked: Asked, exchange: Exchange) -> None:
+        self._key = key
+        self._lane = lane
+        self._asked = asked
+        self._exchange = exchange
+
+    def obtain(self, caller: Caller | None, moment: Moment) -> Injection | Denial:
+        """Our own token for the destination, or why there is none."""
+        token = self._exchange.obtain(self._key, self._lane, self._asked, self._ask, moment)
+        return token if isinstance(token, Denial) else _bearer(token)
+
+    def renew(self, now: float) -> None:
+        """Renew the token ahead of its end, if there is one (DESIGN.md §6)."""
+        self._exchange.renew(self._key, self._lane, self._asked, self._ask, now)
+
+    def _ask(self, seconds: float) -> Answer:
+        raise NotImplementedError
+
+
+def _bearer(token: Token) -> Injection:
+    return Injection((("authorization", f"Bearer {token.value}"),), Kind.APP, token.expires_at)
