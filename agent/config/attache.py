@@ -13,6 +13,7 @@ from agent.config.fields import Address, Duration, File, Strict, Text
 from agent.config.identities import Identity
 from agent.config.issuers import Issuer
 from agent.config.listeners import Agent, Audit, Envoy, Listeners, Workload
+from agent.config.revocation import Revocation
 from agent.config.routes import InboundRules, Route, contradictions
 
 
@@ -56,6 +57,7 @@ class Attache(Strict):
         default=(), description="What the application may call."
     )
     internal_tokens: InternalTokens | None = None
+    revocation: Revocation | None = None
     agent: Agent = Agent()
     envoy: Envoy = Envoy()
     audit: Audit = Audit()
@@ -267,6 +269,19 @@ def tokens_travel_safely(config: Attache) -> Iterator[Problem]:
             )
 
 
+def the_list_travels_safely(config: Attache) -> Iterator[Problem]:
+    """Who can change the list on its way to us can let a revoked token in."""
+    redis = config.revocation.redis if config.revocation else None
+    if redis is None or redis.tls or redis.plaintext:
+        return
+    if not in_cluster(redis.address.host, config.workload.namespace):
+        yield (
+            ("revocation", "redis", "url"),
+            f"the list would travel in plain text from '{redis.address.host}'; write rediss://, "
+            "or plaintext: true where the network itself protects it",
+        )
+
+
 def in_cluster(host: str, namespace: str) -> bool:
     """Whether *host* is a name or address that only this cluster or machine resolves."""
     try:
@@ -292,4 +307,5 @@ RULES = (
     routes_do_not_contradict,
     references_resolve,
     tokens_travel_safely,
+    the_list_travels_safely,
 )

@@ -15,7 +15,8 @@ from agent.config.finding import ConfigInvalid, Finding, Location, dotted
 
 __all__ = ["ConfigInvalid", "Finding", "content_of", "load", "missing_files", "parse"]
 
-_OURS: frozenset[Location] = frozenset({("agent", "socket")})  # made by us, not found
+# made by us, not found
+_OURS: frozenset[Location] = frozenset({("agent", "socket"), ("revocation", "snapshot")})
 _FOLDER: Location = ("internalTokens", "keys")
 
 

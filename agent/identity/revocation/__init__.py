@@ -1,0 +1,1 @@
+"""Which genuine tokens are refused all the same? The list, its sources, what survives a loss."""
