@@ -28,6 +28,7 @@ from agent.envoy.server import GrpcServer, serve_checks
 from agent.envoy.snapshot import Snapshot
 from agent.envoy.tls import system_bundle
 from agent.identity.fetch import Fetcher
+from agent.identity.revocation.guard import RevocationGuard
 from agent.identity.trust import Trust
 from agent.judge import Judge, Pipelines
 from agent.pipelines import pipelines
@@ -68,6 +69,10 @@ class App:
         self._fetch = Fetcher()
         self._trust = self._trust_of(config, None)
         self._credentials = self._credentials_of(config, None)
+        self._revocation = RevocationGuard(
+            config.revocation, time.time, time.monotonic, self._metrics.revoked
+        )
+        self._metrics.watch_revocations(self._revocation.status)
         self._judge = Judge(
             self._pipelines(config, self._trust, self._credentials),
             self._audit,
@@ -83,6 +88,7 @@ class App:
             status=self.status,
             jwks=self._published_keys,
             metrics=self._metrics,
+            degraded=self.degraded,
         )
         self._watch = Watcher(path, config, self.reload, self._invalid, time.monotonic)
 
@@ -96,6 +102,7 @@ class App:
             # An Envoy that was running before us asks again and again: better it waits a moment
             # for the keys than that its first requests are refused.
             self._trust.wait_tried(FIRST_KEYS)
+            self._revocation.start()
             self._checks = serve_checks(
                 config.agent.transport, config.agent.socket, self._judge.decide, self._pool
             )
@@ -131,6 +138,7 @@ class App:
         self._admin.stop()
         self._credentials.stop()
         self._trust.stop()
+        self._revocation.stop()
         self._audit.close()
         log.info("stopped")
 
@@ -142,6 +150,7 @@ class App:
         for name in ("agent", "audit", "envoy"):
             if getattr(config, name) != getattr(self._config, name):
                 log.warning("the change of '%s' takes effect at the next restart", name)
+        watch = self._revocation.prepare(config.revocation)
         trust = self._trust_of(config, self._trust)
         trust.start()
         if not trust.wait_ready(NEW_ISSUERS):
@@ -150,6 +159,7 @@ class App:
         credentials.start()
         old_trust, old_credentials = self._trust, self._credentials
         self._judge.pipelines = self._pipelines(config, trust, credentials)
+        self._revocation.adopt(watch)
         self._trust, self._credentials, self._config = trust, credentials, config
         self._ads.publish(Snapshot.of(config, system_bundle()))
         old_trust.stop()
@@ -161,9 +171,14 @@ class App:
     def missing(self) -> list[str]:
         """What keeps this agent from being ready, a sentence each; empty when it is."""
         sentences = self._trust.missing() + self._credentials.missing()
+        sentences.extend(self._revocation.standing().missing)
         if self._stopping.is_set():
             sentences.append("the agent is stopping")
         return sentences
+
+    def degraded(self) -> list[str]:
+        """What an operator has to mend although this agent is ready, a sentence each."""
+        return list(self._revocation.standing().degraded)
 
     def status(self) -> dict[str, Any]:
         """What the agent knows of itself. No secret is in it."""
@@ -177,12 +192,14 @@ class App:
             },
             "issuers": self._trust.status(),
             "credentials": self._credentials.status(),
+            "revocation": self._revocation.status(),
             "xds": asdict(self._ads.status()),
             "contexts": {"live": len(self._contexts), "evicted": self._contexts.evicted},
         }
 
     def _pipelines(self, config: Attache, trust: Trust, credentials: Credentials) -> Pipelines:
-        return pipelines(config, trust, credentials, self._contexts, self._random)
+        revoked = self._revocation.denial
+        return pipelines(config, trust, credentials, self._contexts, self._random, revoked)
 
     def _trust_of(self, config: Attache, previous: Trust | None) -> Trust:
         return Trust.build(config, time.time, self._fetch, previous, self._pool.waiting)

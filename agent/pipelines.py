@@ -14,6 +14,7 @@ from agent.flow.headers import Badge
 from agent.flow.inbound import Inbound
 from agent.flow.outbound import Outbound, Target, kept_inside
 from agent.flow.problem import Challenger
+from agent.identity.revocation.guard import Revoked
 from agent.identity.trust import Trust
 from agent.judge import Pipelines
 from agent.policy.routes import Routes
@@ -25,6 +26,7 @@ def pipelines(
     credentials: Credentials,
     contexts: ContextStore,
     random: Randomness,
+    revoked: Revoked,
 ) -> Pipelines:
     """Return the pipelines of *config*; a direction without a listener has none."""
     inbound = config.listeners.inbound
@@ -33,6 +35,7 @@ def pipelines(
         inbound=Inbound(
             routes=Routes((*published(config), *config.routes)),
             verify=trust.verify,
+            revoked=revoked,
             chain=credentials.chain,
             badge=Badge(config.inbound.headers),
             store=contexts,
@@ -58,6 +61,7 @@ def pipelines(
             workload=config.workload.id,
             stripped=kept_inside(config.inbound.headers),
             recognise=trust.recognise,
+            revoked=revoked,
         )
         if outbound
         else None,

@@ -44,7 +44,8 @@ class AdminUnavailable(Exception):
 class AdminServer:
     """Serves what its callables return; they are asked anew for each request.
 
-    `ready` returns a sentence for each thing that is missing. `status` and `jwks` return what
+    `ready` returns a sentence for each thing that is missing, `degraded` one for each that has to
+    be mended although the agent is ready. `status` and `jwks` return what
     becomes JSON; they hold no secret and no private key. `jwks` is None where we mint no tokens.
     """
 
@@ -55,8 +56,10 @@ class AdminServer:
         status: Callable[[], Mapping[str, Any]],
         jwks: Callable[[], Mapping[str, Any]] | None,
         metrics: Metrics,
+        degraded: Callable[[], list[str]] = list,
     ) -> None:
         self._ready = ready
+        self._degraded = degraded
         self._status = status
         self._jwks = jwks
         self._metrics = metrics
@@ -89,7 +92,10 @@ class AdminServer:
         if path == "/readyz":
             missing = self._ready()
             status = HTTPStatus.SERVICE_UNAVAILABLE if missing else HTTPStatus.OK
-            return status, JSON, _json({"ready": not missing, "missing": missing})
+            said: dict[str, Any] = {"ready": not missing, "missing": missing}
+            if degraded := self._degraded():
+                said["degraded"] = degraded
+            return status, JSON, _json(said)
         if path == "/metrics":
             return HTTPStatus.OK, CONTENT_TYPE, self._metrics.expose()
         if path == "/status":

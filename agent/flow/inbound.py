@@ -22,6 +22,7 @@ from agent.policy.requirement import Permitted, permit
 from agent.policy.routes import Routes, Rule
 
 Verify = Callable[[RawToken, Moment], Verified | Denial]
+Revoked = Callable[[Verified, float], Denial | None]
 ChainCheck = Callable[[Verified], Denial | None]
 Swap = Callable[[Caller, Moment], str | Denial]
 """Gives the token that the application sees instead of the caller's."""
@@ -36,6 +37,7 @@ class Inbound:
 
     routes: Routes
     verify: Verify
+    revoked: Revoked
     chain: ChainCheck
     badge: Badge
     store: ContextStore
@@ -66,6 +68,8 @@ class Inbound:
         if isinstance(verified, Denial):
             return Decision(verified, facts)
         facts.verified = verified
+        if revoked := self.revoked(verified, moment.now):
+            return Decision(revoked, facts)
         permitted = self._permit(verified, rule, moment.now)
         if isinstance(permitted, Denial):
             return Decision(permitted, facts)

@@ -15,11 +15,13 @@ from agent.flow.correlation import Randomness, outbound_correlation
 from agent.flow.decision import Allow, Decision, Facts, Part
 from agent.flow.headers import CORRELATION, IDENTITY, underscored
 from agent.flow.request import Request
-from agent.identity.principal import Kind
+from agent.identity.principal import Kind, Verified
 from agent.moment import Moment
 
 Recognise = Callable[[str], bool]
 """Whether a bearer token names an issuer of ours; nothing of it is verified."""
+Revoked = Callable[[Verified, float], Denial | None]
+"""Why a token that was verified is refused by now."""
 
 
 def kept_inside(extra: Iterable[str] = ()) -> Part:
@@ -55,6 +57,7 @@ class Outbound:
     workload: str
     stripped: Part
     recognise: Recognise
+    revoked: Revoked
 
     def decide(self, request: Request, moment: Moment) -> Decision:
         """Decide on one call of the application. Every path but the last denies."""
@@ -76,6 +79,8 @@ class Outbound:
         facts.rule, facts.credential = target.name, target.credential.kind
         if isinstance(caller, Denial) and target.for_caller:
             return Decision(caller, facts)
+        if target.for_caller and (revoked := self._revoked(known, moment.now)):
+            return Decision(revoked, facts)
         injection = target.credential.obtain(known or _nobody(facts, moment), moment)
         if isinstance(injection, Denial):
             return Decision(injection, facts)
@@ -97,6 +102,11 @@ class Outbound:
             traceparent=request.header("traceparent"),
         )
         return resolve(carried, relayed, self.store, now)
+
+    def _revoked(self, caller: Caller | None, now: float) -> Denial | None:
+        """The request was let in before: since then its token may have been revoked."""
+        verified = caller.verified if caller else None
+        return self.revoked(verified, now) if verified else None
 
     def _pass(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from prometheus_client import (
     CollectorRegistry,
@@ -67,6 +68,11 @@ class Metrics:
         self._reloads = self._counter(
             "attache_config_reloads_total", "Changes of the configuration file.", ("result",)
         )
+        self._revoked = self._counter(
+            "attache_revoked_total",
+            "Refusals of a revoked token, by the most telling selector of the entry.",
+            ("selector",),
+        )
         self._dropped_headers = Counter(
             "attache_header_values_dropped_total",
             "Claim values that no header may carry.",
@@ -109,6 +115,14 @@ class Metrics:
         """Count one change of the file: `ok` or `invalid`."""
         self._reloads.add(result)
 
+    def revoked(self, selector: str) -> None:
+        """Count one token refused as revoked; *selector* is the list's word for why."""
+        self._revoked.add(selector)
+
+    def watch_revocations(self, ask: Callable[[], Mapping[str, Any] | None]) -> None:
+        """Ask at each scrape for /status's part on the list of revoked tokens; None: no list."""
+        self.registry.register(_Revocations(ask))
+
     def watch_key_ages(self, ages: Callable[[], Mapping[str, float]]) -> None:
         """Ask *ages* at each scrape for the seconds since each issuer's keys were fetched."""
         self.registry.register(_KeyAges(ages))
@@ -139,6 +153,30 @@ class _Counters:
             else:
                 series = self._counter.labels(*labels[:-1], "")
         series.inc()
+
+
+class _Revocations(Collector):
+    def __init__(self, ask: Callable[[], Mapping[str, Any] | None]) -> None:
+        self._ask = ask
+
+    def collect(self) -> Iterable[Metric]:
+        state = self._ask()
+        if state is None:
+            return
+        yield GaugeMetricFamily(
+            "attache_revocation_entries",
+            "Entries of the list in force.",
+            value=state["entries"] or 0,
+        )
+        yield GaugeMetricFamily(
+            "attache_revocation_source_up", "1 while the list's source answers.", value=state["up"]
+        )
+        if state["ageSeconds"] is not None:
+            yield GaugeMetricFamily(
+                "attache_revocation_age_seconds",
+                "Seconds since the source last confirmed the list.",
+                value=state["ageSeconds"],
+            )
 
 
 class _KeyAges(Collector):

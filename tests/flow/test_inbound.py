@@ -66,6 +66,7 @@ def pipeline(verified: MakeVerified, random: Callable[[int], bytes]) -> Callable
         parts: dict[str, Any] = {
             "routes": Routes(Route.model_validate(route) for route in ROUTES),
             "verify": FakeVerifier({"anna.s.token": verified()}),
+            "revoked": lambda verified, now: None,
             "chain": lambda _: None,
             "badge": Badge({}),
             "store": ContextStore(100),
@@ -478,6 +479,7 @@ def test_only_a_verified_caller_or_an_anonymous_route_is_ever_allowed(
     inbound = Inbound(
         routes=Routes(Route.model_validate(route) for route in ROUTES),
         verify=FakeVerifier({"anna.s.token": anna}),
+        revoked=lambda verified, now: None,
         chain=lambda _: None,
         badge=Badge({"x-department": "name"}),
         store=ContextStore(10),

@@ -86,6 +86,7 @@ def pipeline(caller: Caller, random: Callable[[int], bytes]) -> Callable[..., Ou
             "workload": "shop/tasks",
             "stripped": kept_inside(),
             "recognise": lambda token: False,
+            "revoked": lambda verified, now: None,
         }
         return Outbound(**parts | different)
 
@@ -450,6 +451,7 @@ def test_whatever_the_application_sends_nothing_but_the_destinations_credential_
         workload="shop/tasks",
         stripped=kept_inside(),
         recognise=lambda token: False,
+        revoked=lambda verified, now: None,
     )
     request = call(headers, destination=destination, passthrough=unmatched)
     decision = outbound.decide(request, MOMENT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 from prometheus_client import REGISTRY
@@ -67,6 +68,24 @@ def test_the_age_of_keys_is_asked_at_each_scrape(metrics: Metrics) -> None:
     assert value(metrics, "attache_issuer_keys_age_seconds", issuer="partner") == 5
 
 
+def test_the_list_of_revoked_tokens_is_asked_at_each_scrape(metrics: Metrics) -> None:
+    states: list[dict[str, Any] | None] = [
+        {"entries": None, "up": False, "ageSeconds": None},
+        {"entries": 7, "up": True, "ageSeconds": 0.5},
+        None,
+    ]
+    now = [states[0]]
+    metrics.watch_revocations(lambda: now[0])
+    metrics.revoked("subject")
+    assert value(metrics, "attache_revoked_total", selector="subject") == 1
+    seen = []
+    for state in states:
+        now[0] = state
+        names = ("entries", "source_up", "age_seconds")
+        seen.append([value(metrics, f"attache_revocation_{name}") for name in names])
+    assert seen == [[0, 0, None], [7, 1, 0.5], [None] * 3]
+
+
 @pytest.mark.must(42, 46)
 def test_a_flood_of_labels_stays_bounded_and_is_still_counted(metrics: Metrics) -> None:
     flood = MAX_SERIES + 1000
@@ -84,6 +103,7 @@ def test_a_flood_of_labels_stays_bounded_and_is_still_counted(metrics: Metrics) 
 def test_the_exposition_is_what_prometheus_reads(metrics: Metrics) -> None:
     metrics.decision("inbound", "deny", Reason.BAD_PATH, 'a"b\\c\nd', 0.001)
     metrics.watch_key_ages(lambda: {"entra": 1.0})
+    metrics.watch_revocations(lambda: {"entries": 1, "up": True, "ageSeconds": 0.5})
     families = {
         family.name: family for family in text_string_to_metric_families(metrics.expose().decode())
     }
@@ -100,6 +120,10 @@ def test_the_exposition_is_what_prometheus_reads(metrics: Metrics) -> None:
         "attache_xds_nacks_total",
         "attache_config_reloads_total",
         "attache_issuer_keys_age_seconds",
+        "attache_revoked_total",
+        "attache_revocation_entries",
+        "attache_revocation_source_up",
+        "attache_revocation_age_seconds",
         "attache_build_info",
     }
     assert "process_resident_memory_bytes" in families

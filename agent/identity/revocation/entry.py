@@ -89,7 +89,7 @@ def read_entry(value: object) -> Entry | Mistake:
         name = _NAMES.get(member)
         if name is None:
             known = ", ".join(_NAMES)
-            return Mistake(str(member), "this member is unknown", f"write one of {known}")
+            return Mistake(str(member)[:40], "this member is unknown", f"write one of {known}")
         read = _READ.get(name, _text)(member, inner)
         if isinstance(read, Mistake):
             return read

@@ -28,9 +28,7 @@ class NotAList(Exception):
 def read_list(content: bytes, file: str) -> tuple[Entry, ...]:
     """Return the entries in *content*; raise `NotAList`. *file* is its name in findings."""
     if len(content) > MAX_BYTES:
-        raise NotAList(
-            Finding(0, "", f"the list is longer than {MAX_BYTES} bytes", _SHORTEN, file)
-        )
+        raise NotAList(Finding(0, "", f"the list is longer than {MAX_BYTES} bytes", _SHORTEN, file))
     values = _json(content)
     document = None
     if values is None:

@@ -119,17 +119,16 @@ def standing(
     if not lost(state, now):
         return Standing(degraded=said)
     size = len(state.revocations or ())
-    sentence = (
-        f"revocation: {source} is lost ({why}); the last known list of {size} entries holds"
-    )
+    sentence = f"revocation: {source} is lost ({why}); the last known list of {size} entries holds"
     if serve_on_loss:
         return Standing(degraded=(sentence, *said))
     return Standing(missing=(sentence,), degraded=said)
 
 
-def snapshot_due(state: State, saved_generation: int, saved_at: float, now: float) -> bool:
+def snapshot_due(state: State, saved_generation: int, saved_at: float) -> bool:
     """Whether the snapshot has to be written: at each new list, and now and then as a sign of
-    life, for its age is what `maxAge` counts after a restart.
+    life, for its age is what `maxAge` counts after a restart. *saved_at*: when the list that was
+    saved had been confirmed.
     """
     if state.revocations is None:
         return False
