@@ -8,20 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from envoy.config.common.mutation_rules.v3 import mutation_rules_pb2
-from envoy.config.core.v3 import extension_pb2, protocol_pb2
+from envoy.config.core.v3 import protocol_pb2
 from envoy.config.listener.v3 import listener_components_pb2
 from envoy.config.route.v3 import route_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import (
     http_connection_manager_pb2 as hcm,
 )
-from envoy.extensions.http.early_header_mutation.header_mutation.v3 import header_mutation_pb2
 from envoy.extensions.request_id.uuid.v3 import uuid_pb2
-from envoy.type.matcher.v3 import string_pb2
 
 from agent.config.attache import Attache
 from agent.config.listeners import Inbound, Outbound
-from agent.envoy import routes
+from agent.envoy import routes, scrub
 from agent.envoy.filters import cors, ext_authz, forward_proxy, router
 from agent.envoy.proto import flag, from_agent, number, pack, seconds
 
@@ -40,7 +37,8 @@ def inbound(
     """Return how callers are read: suspicious of paths, headers, sizes and slowness."""
     manager = _common(routes.INBOUND, inline, streams=100)
     manager.http_filters.extend([cors()] if config.inbound.cors else [])
-    manager.http_filters.extend([ext_authz(), router()])
+    manager.http_filters.extend([ext_authz(), scrub.last(), router()])
+    manager.early_header_mutation_extensions.append(scrub.callers(listener.edge))
     manager.normalize_path.CopyFrom(flag(True))
     manager.merge_slashes = True
     manager.path_with_escaped_slashes_action = _HTTP.REJECT_REQUEST
@@ -58,6 +56,7 @@ def outbound(
 ) -> listener_components_pb2.Filter:
     """Return how our own application is read: as it is, within bounds."""
     manager = _common(routes.OUTBOUND, inline, streams=1000)
+    manager.early_header_mutation_extensions.append(scrub.orders())
     manager.http_filters.append(ext_authz())
     if listener.mode == "proxy" and listener.unmatched == "passthrough":
         manager.http_filters.append(forward_proxy())
@@ -94,25 +93,12 @@ def _common(name: str, inline: Inline | None, streams: int) -> hcm.HttpConnectio
             typed_config=pack(uuid_pb2.UuidRequestIdConfig(pack_trace_reason=flag(False)))
         ),
         upgrade_configs=[_HTTP.UpgradeConfig(upgrade_type="websocket")],
-        early_header_mutation_extensions=[_no_orders()],
     )
     if inline is None:
         manager.rds.CopyFrom(hcm.Rds(route_config_name=name, config_source=from_agent()))
     else:
         manager.route_config.CopyFrom(inline[name])
     return manager
-
-
-def _no_orders() -> extension_pb2.TypedExtensionConfig:
-    """Remove `x-envoy-*` before the router obeys it: time-outs and retries are not the peer's."""
-    orders = string_pb2.StringMatcher(prefix="x-envoy-", ignore_case=True)
-    mutation = mutation_rules_pb2.HeaderMutation(
-        remove_on_match=mutation_rules_pb2.HeaderMutation.RemoveOnMatch(key_matcher=orders)
-    )
-    return extension_pb2.TypedExtensionConfig(
-        name="envoy.http.early_header_mutation.header_mutation",
-        typed_config=pack(header_mutation_pb2.HeaderMutation(mutations=[mutation])),
-    )
 
 
 def _network_filter(manager: hcm.HttpConnectionManager) -> listener_components_pb2.Filter:

@@ -31,6 +31,10 @@ IDENTITY = (
     "x-auth-email",
 )
 
+# `Proxy` is HTTP_PROXY to a CGI program (CVE-2016-5385), and so would choose where the application
+# sends its calls; a credential for some proxy (RFC 9110 §11.7.1) was verified by nobody.
+MISLEADING = (*OVERRIDES, "proxy", "proxy-authorization")
+
 DEFAULT_CLAIMS: Mapping[str, tuple[str, ...]] = {
     "x-auth-name": ("name",),
     "x-auth-email": ("email", "preferred_username"),
@@ -70,8 +74,8 @@ class Badge:
         }
         ours = (*IDENTITY, *(name for name in self._claims if name not in IDENTITY))
         self._ours = ours
-        stripped = underscored((*ours, CORRELATION, REQUEST_ID, HANDLE_HEADER, *OVERRIDES))
-        self.always_removed = stripped + tuple(name for name in OVERRIDES if name not in ours)
+        stripped = underscored((*ours, CORRELATION, REQUEST_ID, HANDLE_HEADER, *MISLEADING))
+        self.always_removed = stripped + tuple(name for name in MISLEADING if name not in ours)
         self.stripped = Part(remove=self.always_removed)
         self._stripped_few = Part(remove=tuple(n for n in self.always_removed if "_" not in n))
         self._nobody = self._stamp(None)

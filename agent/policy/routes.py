@@ -70,7 +70,7 @@ class Routes:
             if rule.matches(folded, rule.folded):
                 if rule.matches(path.segments, rule.segments):
                     return rule
-                return Denial(Reason.BAD_PATH, "the path differs from a route only in case")
+                return Denial(Reason.BAD_PATH, "the path differs from a route only in case or dots")
         return Denial(Reason.NO_ROUTE, "no route allows this method and path")
 
 
@@ -92,15 +92,16 @@ def host_name(host: str) -> str | Denial:
 
 
 def fold(segment: str) -> str:
-    """*segment* as one may read it who ignores case, in the widest sense.
+    """*segment* as one may read it who ignores case, in the widest sense, and what is around it.
 
     Full-width letters, the long s, the Kelvin sign and the i's without and with a dot of Turkish
-    all equal an ASCII letter to somebody's comparison.
+    all equal an ASCII letter to somebody's comparison. Windows' files end before a dot or space.
     """
     if segment.isascii():
-        return segment.lower()
+        return segment.lower().strip(" ").rstrip(" .")
     plain = unicodedata.normalize("NFKC", segment).upper().casefold()
-    return plain.replace("\u0307", "")  # what is left of the capital i with a dot
+    # what is left of the capital i with a dot
+    return plain.replace("\u0307", "").strip().rstrip(" .")
 
 
 def _rule_host(host: str) -> str:

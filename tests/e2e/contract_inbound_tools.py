@@ -25,7 +25,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -242,13 +242,29 @@ class Answer:
         return [value for key, value in self.json["headers"] if key == name]
 
 
+class Application(Protocol):
+    """What stands behind Envoy."""
+
+    port: int
+
+    def down(self) -> None:
+        """Stop listening."""
+
+
 class Pod:
     """An agent, its Envoy and an application, started the way the contract says."""
 
-    def __init__(self, folder: Path, configuration: dict[str, Any], *, envoy: bool = True) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        configuration: dict[str, Any],
+        *,
+        envoy: bool = True,
+        app: Application | None = None,
+    ) -> None:
         self.folder = folder
         folder.mkdir(exist_ok=True)
-        self.app = Echo()
+        self.app = app or Echo()
         self.port, self.admin, self.envoy_admin = free_ports(3)
         self.config = folder / "a.yaml"
         self.socket = (
