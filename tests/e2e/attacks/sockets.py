@@ -60,7 +60,7 @@ class Talks(Protocol):
 
 @dataclass(frozen=True)
 class Bytes:
-    """HTTP/1.1: what is sent, piece by piece; after the last one *ends* in a half-close or reset."""
+    """HTTP/1.1: what is sent, piece by piece; *ends* says how: with a half-close or a reset."""
 
     pieces: tuple[bytes, ...]
     hangs: bool = False
