@@ -28,8 +28,6 @@ _ORIGIN = r"forwarded|x-forwarded-(host|port|prefix|scheme|server|ssl)|x-real-ip
 _MISSPELT = "x(-[a-z0-9]+){0,2}[^a-z0-9-].*"
 _ORDERS = string_pb2.StringMatcher(prefix="x-envoy-", ignore_case=True)
 
-_Mutation = mutation_rules_pb2.HeaderMutation
-
 
 def orders() -> extension_pb2.TypedExtensionConfig:
     """Remove `x-envoy-*` before the router obeys it: time-outs and retries are not the peer's."""
@@ -53,7 +51,7 @@ def last() -> hcm.HttpFilter:
         append_action=base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS,
     )
     mutations = filter_pb2.Mutations(
-        request_mutations=[_Mutation(append=upgrade)],
+        request_mutations=[mutation_rules_pb2.HeaderMutation(append=upgrade)],
         request_trailers_mutations=[_removed(_regex(".*"))],
     )
     return hcm.HttpFilter(
@@ -68,8 +66,9 @@ def _early(*names: string_pb2.StringMatcher) -> extension_pb2.TypedExtensionConf
     )
 
 
-def _removed(names: string_pb2.StringMatcher) -> _Mutation:
-    return _Mutation(remove_on_match=_Mutation.RemoveOnMatch(key_matcher=names))
+def _removed(names: string_pb2.StringMatcher) -> mutation_rules_pb2.HeaderMutation:
+    match = mutation_rules_pb2.HeaderMutation.RemoveOnMatch(key_matcher=names)
+    return mutation_rules_pb2.HeaderMutation(remove_on_match=match)
 
 
 def _regex(pattern: str) -> string_pb2.StringMatcher:
