@@ -7,6 +7,7 @@ only from an `Allow` (ENVOY.md, measured; SECURITY.md 17).
 from __future__ import annotations
 
 import re
+from collections.abc import Set
 
 from envoy.config.core.v3.base_pb2 import HeaderValue, HeaderValueOption
 from envoy.service.auth.v3.external_auth_pb2 import (
@@ -19,7 +20,7 @@ from google.protobuf.message import DecodeError
 from google.rpc.status_pb2 import Status
 
 from agent.envoy import wire
-from agent.flow.decision import Allow, Part
+from agent.flow.decision import Allow, Headers, Part
 from agent.flow.problem import Answer
 from agent.flow.request import Direction, Request
 
@@ -88,33 +89,31 @@ def allow(decision: Allow, correlation_id: str) -> bytes:
     """Encode an allow. A header that Envoy would obey wrongly is a bug and raises."""
     own = decision.own
     written = {name for name, _ in own.set}
+    pieces = [wire.STATUS_OK]
     for part in decision.shared:
         if not part.encoded:
             part.written = frozenset(name for name, _ in part.set)
             part.removed = frozenset(part.remove)
-            part.encoded = _encoded(part)
+            part.encoded = _encoded(part, part.written)
         if not (written.isdisjoint(part.removed) and part.written.isdisjoint(own.remove)):
             raise ValueError("a header is set by one part of the answer and removed by another")
+        pieces.append(part.encoded)
     _refuse_bad_value("x-correlation-id", correlation_id)
-    return b"".join(
-        [
-            wire.STATUS_OK,
-            _encoded(own),
-            *[part.encoded for part in decision.shared],
-            wire.ok_response(response_headers=(("x-correlation-id", correlation_id),)),
-        ]
-    )
+    pieces.append(_encoded(own, written, (("x-correlation-id", correlation_id),)))
+    return b"".join(pieces)
 
 
-def _encoded(part: Part) -> bytes:
-    if twice := {name for name, _ in part.set}.intersection(part.remove):
-        raise ValueError(f"{sorted(twice)} are set and removed; Envoy would remove them")
-    for name, value in part.set:
-        if name not in _WRITABLE:
-            _refuse_bad_name(name)
-        _refuse_bad_value(name, value)
+def _encoded(part: Part, written: Set[str], response: Headers = ()) -> bytes:
+    if not written.isdisjoint(part.remove):
+        twice = sorted(set(part.remove) & written)
+        raise ValueError(f"{twice} are set and removed; Envoy would remove them")
+    for name in written - _WRITABLE:
+        _refuse_bad_name(name)
+    if _BAD_VALUE.search("".join([value for _, value in part.set])):
+        for name, value in part.set:
+            _refuse_bad_value(name, value)
     metadata = wire.metadata(part.metadata) if part.metadata else b""
-    return wire.ok_response(part.set, part.remove) + metadata
+    return wire.ok_response(part.set, part.remove, response) + metadata
 
 
 def deny(answer: Answer) -> bytes:

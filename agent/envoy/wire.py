@@ -39,17 +39,15 @@ def ok_response(
     response_headers: Iterable[tuple[str, str]] = (),
 ) -> bytes:
     """A piece of a CheckResponse that allows, and does this to the headers."""
-    body = b"".join(
-        [
-            *[_field(_HEADERS, _option(name, value)) for name, value in headers],
-            *[_field(_HEADERS_TO_REMOVE, name.encode()) for name in remove],
-            *[
-                _field(_RESPONSE_HEADERS_TO_ADD, _option(name, value))
-                for name, value in response_headers
-            ],
-        ]
-    )
-    return _field(_OK_RESPONSE, body)
+    pieces: list[bytes] = []
+    for name, value in headers:
+        text = value.encode()
+        pieces += (_before(_HEADERS, name, len(text)), text, _OVERWRITE)
+    pieces += [_field(_HEADERS_TO_REMOVE, name.encode()) for name in remove]
+    for name, value in response_headers:
+        text = value.encode()
+        pieces += (_before(_RESPONSE_HEADERS_TO_ADD, name, len(text)), text, _OVERWRITE)
+    return _field(_OK_RESPONSE, b"".join(pieces))
 
 
 def metadata(entries: Iterable[tuple[str, str]]) -> bytes:
@@ -62,16 +60,12 @@ def metadata(entries: Iterable[tuple[str, str]]) -> bytes:
     return _field(_DYNAMIC_METADATA, struct)
 
 
-def _option(name: str, value: str) -> bytes:
-    text = value.encode()
-    return _before(name, len(text)) + text + _OVERWRITE
-
-
-@lru_cache(maxsize=1024)
-def _before(name: str, size: int) -> bytes:
+@lru_cache(maxsize=2048)
+def _before(number: int, name: str, size: int) -> bytes:
     """What stands before a value of *size* bytes: few names and sizes, written again and again."""
     header = _field(1, name.encode()) + b"\x12" + _length(size)
-    return b"\x0a" + _length(len(header) + size) + header
+    option = b"\x0a" + _length(len(header) + size) + header
+    return _TAGS[number] + _length(len(option) + size + len(_OVERWRITE)) + option
 
 
 def _field(number: int, payload: bytes) -> bytes:
