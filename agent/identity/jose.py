@@ -19,7 +19,9 @@ _COMPACT = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]*)\.([A-Za-z0-9_-]+)", r
 _ALPHABET = re.compile(r"[A-Za-z0-9_-]*", re.ASCII)
 _TO_STANDARD = str.maketrans("-_", "+/")
 # SECURITY.md 4. RFC 7515 §4.1.11: an unknown critical member must be refused, and we know none.
-_REFUSED = ("crit", "b64")
+# RFC 7516 §4.1.2, §4.1.3, §9: enc makes it a JWE, zip its content compressed. Some readers obey zip
+# in a JWS as well: one token, two contents.
+_REFUSED = ("crit", "b64", "zip", "enc")
 
 
 @dataclass(frozen=True, slots=True)

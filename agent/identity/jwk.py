@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 
+from agent.identity.edwards import ED448, ED25519, Curve, sound
 from agent.identity.jose import base64url
 from agent.identity.signature import PublicKey, signed_by
 from agent.identity.unusable import Unusable
@@ -66,6 +70,8 @@ def read_key(jwk: Mapping[str, Any], allowed: Collection[str]) -> VerificationKe
     if isinstance(material, Unusable):
         return material
     public, possible = material
+    if _certified_otherwise(jwk, public):
+        return Unusable("its x5c is the certificate of another key")
     bound = possible & frozenset(allowed)
     if "alg" in jwk:
         bound &= {jwk["alg"]}
@@ -95,6 +101,8 @@ def _for_signatures(jwk: Mapping[str, Any]) -> Unusable | None:
     operations = jwk.get("key_ops", ["verify"])
     if not isinstance(operations, list) or "verify" not in operations:
         return Unusable("its key_ops do not include verify")
+    if any(operations.count(each) > 1 for each in operations):
+        return Unusable("its key_ops name one operation twice")
     return None
 
 
@@ -120,6 +128,8 @@ def _rsa(jwk: Mapping[str, Any]) -> _Material | Unusable:
         return Unusable(f"it has {modulus.bit_length()} bits, not {MIN_RSA} to {MAX_RSA}")
     if exponent < 3 or exponent.bit_length() > 32:
         return Unusable("its exponent is out of range")
+    if modulus % 2 == 0 or math.gcd(modulus, _PRIMORIAL) != 1:
+        return Unusable("its modulus has a small factor")
     if _roca(modulus):
         return Unusable("its primes come from a broken generator (ROCA)")
     return rsa.RSAPublicNumbers(exponent, modulus).public_key(), _RSA_ALGORITHMS
@@ -139,16 +149,19 @@ def _ec(jwk: Mapping[str, Any]) -> _Material | Unusable:
 
 
 def _okp(jwk: Mapping[str, Any]) -> _Material | Unusable:
-    readers: dict[str, Callable[[bytes], PublicKey]] = {
-        "Ed25519": ed25519.Ed25519PublicKey.from_public_bytes,
-        "Ed448": ed448.Ed448PublicKey.from_public_bytes,
+    readers: dict[str, tuple[Callable[[bytes], PublicKey], Curve]] = {
+        "Ed25519": (ed25519.Ed25519PublicKey.from_public_bytes, ED25519),
+        "Ed448": (ed448.Ed448PublicKey.from_public_bytes, ED448),
     }
-    reader = readers.get(str(jwk.get("crv")))
-    if reader is None:
+    known = readers.get(str(jwk.get("crv")))
+    if known is None:
         return Unusable("its curve is not Ed25519 or Ed448")
+    reader, curve = known
     x = _octets(jwk, "x")
     if x is None:
         return Unusable("its x is not base64url")
+    if not sound(x, curve):
+        return Unusable("its x is no point of the curve that could be a key")
     return reader(x), frozenset({"EdDSA"})
 
 
@@ -162,6 +175,21 @@ def _octets(jwk: Mapping[str, Any], name: str) -> bytes | None:
     return base64url(value) if isinstance(value, str) else None
 
 
+def _certified_otherwise(jwk: Mapping[str, Any], public: PublicKey) -> bool:
+    """RFC 7517 §4.7: the first certificate's key must be this one, or readers of x5c trust another.
+
+    The certificate itself proves nothing here; one that cannot be read is nobody's key.
+    """
+    chain = jwk.get("x5c")
+    if not isinstance(chain, list) or not chain or not isinstance(chain[0], str):
+        return False
+    try:
+        certificate = x509.load_der_x509_certificate(base64.b64decode(chain[0], validate=True))
+        return certificate.public_key() != public
+    except (ValueError, binascii.Error, UnsupportedAlgorithm):
+        return False
+
+
 def _powers(prime: int) -> frozenset[int]:
     """The residues of 65537's powers modulo *prime*."""
     found, power = set(), 1
@@ -172,6 +200,7 @@ def _powers(prime: int) -> frozenset[int]:
 
 
 _SMALL_PRIMES = [n for n in range(3, 168) if all(n % d for d in range(2, math.isqrt(n) + 1))]
+_PRIMORIAL = math.prod(_SMALL_PRIMES)
 _FINGERPRINT = [(prime, _powers(prime)) for prime in _SMALL_PRIMES]
 
 
