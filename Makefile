@@ -8,8 +8,9 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 KEEP   ?=
+SECONDS ?= 600
 
-.PHONY: help demo test lint format unit e2e vectors bench lock clean
+.PHONY: help demo test lint format unit e2e vectors fuzz bench lock clean
 
 help: ## what can be made
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -41,6 +42,9 @@ e2e: $(READY) ## tests with real Envoys and real processes
 
 vectors: $(READY) ## every corpus of ../shared/corpora against our code; writes docs/vectors.md
 	$(BIN)/python -m vectors
+
+fuzz: $(READY) ## chance against a whole agent for SECONDS=600, judged by an independent oracle
+	$(BIN)/python -m vectors.fuzz --seconds $(SECONDS)
 
 bench: $(READY) ## CPU per request, side by side with Envoy's own jwt_authn and a no-op
 	$(BIN)/python -m bench

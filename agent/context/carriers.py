@@ -13,6 +13,7 @@ from urllib.parse import unquote_plus
 HANDLE_HEADER = "x-attache-context"
 MEMBER = "attache"
 
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _HANDLE = re.compile(r"[A-Za-z0-9_-]{16,64}", re.ASCII)
 # Trace Context §3.2.2: version 00 ends with the flags, a later one may go on
 _TRACEPARENT = re.compile(
@@ -66,7 +67,12 @@ def with_handle(handle: str, baggage: str, tracestate: str) -> tuple[str, str]:
 
 
 def without_handle(header: str) -> str:
-    """The members of a `baggage` or `tracestate` value that are not ours."""
+    """The members of a `baggage` or `tracestate` value that are not ours.
+
+    None of a value with control characters, which no header may carry on (RFC 9110 §5.5).
+    """
+    if _CONTROL.search(header):
+        return ""
     if not _may_hold_ours(header):
         return header
     members = _split(header)

@@ -231,3 +231,13 @@ def test_whatever_came_in_nothing_of_ours_but_our_handle_goes_on_and_none_surviv
 @given(st.text())
 def test_no_traceparent_breaks_the_reader(text: str) -> None:
     assert trace_id(text) == "" or len(trace_id(text)) == 32
+
+
+@pytest.mark.must(17)
+@pytest.mark.parametrize("bad", ["\x00", "\x01", "\n", "\r\nx-evil: 1", "\x1f", "\x7f"])
+def test_a_value_that_no_header_may_carry_goes_no_further(bad: str) -> None:
+    """It would break the answer, and so the request of somebody who did nothing wrong."""
+    value = f"a=1{bad},attache={FORGED}"
+    assert without_handle(value) == ""
+    assert with_handle(OURS, value, value) == (f"attache={OURS}", f"attache={OURS}")
+    assert without_handle(f"a=1,\tb=2,attache={FORGED}") == "a=1,b=2"
