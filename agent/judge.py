@@ -17,7 +17,7 @@ from agent.errors import Denial, Reason
 from agent.flow.decision import Allow, Decision, Facts
 from agent.flow.inbound import Inbound
 from agent.flow.outbound import Outbound
-from agent.flow.problem import Challenger, answer
+from agent.flow.problem import Challenger, answer, grpc_answer
 from agent.flow.request import Direction, Request
 from agent.identity.principal import Kind
 from agent.moment import Moment, WouldBlock
@@ -59,15 +59,15 @@ class Judge:
         try:
             request = check.read(message)
             decision = _decide(pipelines, request, Moment(now, seconds))
-            encoded = _encode(decision, pipelines.challenger)
+            encoded = _encode(decision, request, pipelines.challenger)
         except WouldBlock:
             raise  # nothing has happened yet: the transport asks again where waiting is allowed
         except check.NotARequest as mistake:
             log.error("refused a request that cannot be decided on: %s", mistake)  # noqa: TRY400
-            decision, encoded = _internal_error(pipelines.challenger)
+            decision, encoded = _internal_error(request, pipelines.challenger)
         except Exception:
             log.exception("a decision failed; the request was denied. This is a bug: report it")
-            decision, encoded = _internal_error(pipelines.challenger)
+            decision, encoded = _internal_error(request, pipelines.challenger)
         self._report(request, decision, now, self._timer() - started)
         return encoded
 
@@ -122,18 +122,19 @@ def _decide(pipelines: Pipelines, request: Request, moment: Moment) -> Decision:
     return pipeline.decide(request, moment)
 
 
-def _encode(decision: Decision, challenger: Challenger) -> bytes:
-    outcome = decision.outcome
-    correlation_id = decision.facts.txn or str(uuid.uuid4())
+def _encode(decision: Decision, request: Request | None, challenger: Challenger) -> bytes:
+    outcome, facts = decision.outcome, decision.facts
+    correlation_id = facts.txn or str(uuid.uuid4())
     if isinstance(outcome, Allow):
-        return check.allow(outcome, correlation_id)
-    return check.deny(answer(outcome, correlation_id, challenger))
+        return check.allow(outcome, correlation_id, facts.response)
+    write = grpc_answer if request is not None and request.is_grpc else answer
+    return check.deny(write(outcome, correlation_id, challenger), facts.response)
 
 
-def _internal_error(challenger: Challenger) -> tuple[Decision, bytes]:
+def _internal_error(request: Request | None, challenger: Challenger) -> tuple[Decision, bytes]:
     denial = Denial(Reason.INTERNAL_ERROR, "the request could not be decided on and was refused")
     decision = Decision(denial, Facts(txn=str(uuid.uuid4())))
-    return decision, _encode(decision, challenger)
+    return decision, _encode(decision, request, challenger)
 
 
 def _bare_path(request: Request | None) -> str | None:

@@ -33,7 +33,7 @@ def pipelines(
     outbound = config.listeners.outbound
     return Pipelines(
         inbound=Inbound(
-            routes=Routes((*published(config), *config.routes)),
+            routes=Routes((*published(config), *config.routes), config.inbound.cors),
             verify=trust.verify,
             revoked=revoked,
             chain=credentials.chain,

@@ -47,7 +47,7 @@ class Cors(Strict):
     """Which browser origins may call; only real preflights are answered (SECURITY.md 23)."""
 
     allow_origins: Annotated[tuple[Origin, ...], Field(strict=False)] = Field(
-        description="scheme://host[:port], matched exactly."
+        description="scheme://host[:port], matched exactly; an empty list at a route: none there."
     )
     allow_methods: Annotated[tuple[Method, ...], Field(strict=False)] = Field(
         default=("GET", "POST", "PUT", "PATCH", "DELETE"),
@@ -59,7 +59,8 @@ class Cors(Strict):
     )
     expose_headers: Annotated[tuple[HeaderName, ...], Field(strict=False)] = Field(
         default=(),
-        description="Headers of answers that scripts may read.",
+        description="Headers of answers that scripts may read, beside www-authenticate, "
+        "x-correlation-id and retry-after.",
     )
     allow_credentials: bool = Field(
         default=False, description="Whether cookies may be sent, as sign-in at the edge needs."

@@ -31,6 +31,10 @@ class Inbound(Strict):
     address: Interface = Field(default="0.0.0.0", description="The IP address to bind to.")  # noqa: S104 - the pod's callers come from outside
     port: Port = Field(default=15006, description="The port to bind to.")
     application: Address = Field(description="Where the application listens, on loopback.")
+    protocol: Literal["auto", "http1", "http2"] = Field(
+        default="auto",
+        description="What the application speaks, without TLS; auto: what the caller spoke.",
+    )
     edge: bool = Field(
         default=False,
         description="Callers are strangers: their request ids, trace contexts and baggage are "

@@ -65,6 +65,9 @@ class Route(Strict):
     )
     anonymous: bool = Field(default=False, description="No token is asked for.")
     require: Requirement | None = None
+    cors: Cors | None = Field(
+        default=None, description="Which origins may call this route, instead of inbound.cors."
+    )
 
     @field_validator("path")
     @classmethod

@@ -72,6 +72,7 @@ def read(message: bytes) -> Request:
         destination=extensions.get("destination", ""),
         passthrough=extensions.get("unmatched", "") == "passthrough",
         underscores_refused=extensions.get("underscores", "") == "refused",
+        preflight=extensions.get("preflight", "") == "answered",
     )
 
 
@@ -85,8 +86,11 @@ def _from_header_map(headers: list[HeaderValue]) -> dict[str, str]:
     return found
 
 
-def allow(decision: Allow, correlation_id: str) -> bytes:
-    """Encode an allow. A header that Envoy would obey wrongly is a bug and raises."""
+def allow(decision: Allow, correlation_id: str, response: Headers = ()) -> bytes:
+    """Encode an allow. A header that Envoy would obey wrongly is a bug and raises.
+
+    *response* are headers for the caller, which join what the application answers.
+    """
     own = decision.own
     written = {name for name, _ in own.set}
     pieces = [wire.STATUS_OK]
@@ -98,8 +102,10 @@ def allow(decision: Allow, correlation_id: str) -> bytes:
         if not (written.isdisjoint(part.removed) and part.written.isdisjoint(own.remove)):
             raise ValueError("a header is set by one part of the answer and removed by another")
         pieces.append(part.encoded)
-    _refuse_bad_value("x-correlation-id", correlation_id)
-    pieces.append(_encoded(own, written, (("x-correlation-id", correlation_id),)))
+    back = (("x-correlation-id", correlation_id), *response)
+    for name, value in back:
+        _refuse_bad_value(name, value)
+    pieces.append(_encoded(own, written, back))
     return b"".join(pieces)
 
 
@@ -116,15 +122,15 @@ def _encoded(part: Part, written: Set[str], response: Headers = ()) -> bytes:
     return wire.ok_response(part.set, part.remove, response) + metadata
 
 
-def deny(answer: Answer) -> bytes:
-    """Encode a denial."""
+def deny(answer: Answer, response: Headers = ()) -> bytes:
+    """Encode a denial, with further headers for the caller."""
     if not 400 <= answer.status <= 599:
         raise ValueError(f"status {answer.status} would reach the caller as a success")
     encoded: bytes = CheckResponse(
         status=Status(code=UNAUTHENTICATED if answer.status == 401 else PERMISSION_DENIED),
         denied_response=DeniedHttpResponse(
             status=HttpStatus(code=answer.status),
-            headers=[_option(name, value) for name, value in answer.headers],
+            headers=[_option(name, value) for name, value in (*answer.headers, *response)],
             body=answer.body,
         ),
     ).SerializeToString()

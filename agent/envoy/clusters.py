@@ -36,7 +36,7 @@ def clusters(
     """Return the clusters of *config*; *source* says whence their secrets come (None: static)."""
     inbound, outbound = config.listeners.inbound, config.listeners.outbound
     if inbound:
-        yield _local(APPLICATION, inbound.application)
+        yield _local(APPLICATION, inbound.application, inbound.protocol)
         if config.internal_tokens and config.internal_tokens.publish:
             yield _local(ADMIN, config.agent.admin)
     for destination in config.destinations:
@@ -50,13 +50,13 @@ def cluster_of(destination: Destination) -> str:
     return f"destination_{destination.name}"
 
 
-def _local(name: str, address: Address) -> cluster_pb2.Cluster:
+def _local(name: str, address: Address, protocol: str = "auto") -> cluster_pb2.Cluster:
     """Return the cluster of one server in the pod; `localhost` may be of either address family."""
     cluster = cluster_pb2.Cluster(
         name=name,
         connect_timeout=seconds(1),
         load_assignment=assignment(name, tcp(address)),
-        **_common(_IDLE_LOCAL),
+        **_common(_IDLE_LOCAL, protocol),
     )
     if not is_ip(address.host):
         cluster.cluster_type.CopyFrom(
@@ -125,8 +125,8 @@ def _original() -> cluster_pb2.Cluster:
     )
 
 
-def _common(idle: float, **tls: bool) -> dict[str, object]:
-    """Return what all clusters share; upstream is spoken what the caller spoke.
+def _common(idle: float, protocol: str = "auto", **tls: bool) -> dict[str, object]:
+    """Return what all clusters share; upstream is spoken what the caller spoke, unless it is said.
 
     That is HTTP/1.1, or HTTP/2 and with it gRPC, with or without TLS.
     """
@@ -135,15 +135,24 @@ def _common(idle: float, **tls: bool) -> dict[str, object]:
         upstream_http_protocol_options=(
             protocol_pb2.UpstreamHttpProtocolOptions(**tls) if tls else None
         ),
-        use_downstream_protocol_config=(
-            http_protocol_options_pb2.HttpProtocolOptions.UseDownstreamHttpConfig(
-                http_protocol_options=protocol_pb2.Http1ProtocolOptions(),
-                http2_protocol_options=protocol_pb2.Http2ProtocolOptions(),
-            )
-        ),
+        **_spoken(protocol),
     )
     return {
         "circuit_breakers": breakers(),
         "per_connection_buffer_limit_bytes": number(_BUFFER),
         "typed_extension_protocol_options": {HTTP_OPTIONS: pack(options)},
+    }
+
+
+def _spoken(protocol: str) -> dict[str, object]:
+    options = http_protocol_options_pb2.HttpProtocolOptions
+    one, two = protocol_pb2.Http1ProtocolOptions(), protocol_pb2.Http2ProtocolOptions()
+    if protocol == "http1":
+        return {"explicit_http_config": options.ExplicitHttpConfig(http_protocol_options=one)}
+    if protocol == "http2":
+        return {"explicit_http_config": options.ExplicitHttpConfig(http2_protocol_options=two)}
+    return {
+        "use_downstream_protocol_config": options.UseDownstreamHttpConfig(
+            http_protocol_options=one, http2_protocol_options=two
+        )
     }

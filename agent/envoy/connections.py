@@ -19,7 +19,7 @@ from envoy.extensions.request_id.uuid.v3 import uuid_pb2
 from agent.config.attache import Attache
 from agent.config.listeners import Inbound, Outbound
 from agent.envoy import routes, scrub
-from agent.envoy.filters import cors, ext_authz, forward_proxy, router
+from agent.envoy.filters import ext_authz, forward_proxy, router
 from agent.envoy.proto import flag, from_agent, number, pack, seconds
 
 Inline = Mapping[str, route_pb2.RouteConfiguration]
@@ -36,7 +36,6 @@ def inbound(
 ) -> listener_components_pb2.Filter:
     """Return how callers are read: suspicious of paths, headers, sizes and slowness."""
     manager = _common(routes.INBOUND, inline, streams=100)
-    manager.http_filters.extend([cors()] if config.inbound.cors else [])
     manager.http_filters.extend([ext_authz(), scrub.last(), router()])
     manager.early_header_mutation_extensions.append(scrub.callers(listener.edge))
     manager.normalize_path.CopyFrom(flag(True))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from envoy.config.cluster.v3 import cluster_pb2
 from envoy.config.core.v3 import config_source_pb2
 from envoy.extensions.common.dynamic_forward_proxy.v3 import dns_cache_pb2
-from envoy.extensions.filters.http.cors.v3 import cors_pb2
 from envoy.extensions.filters.http.dynamic_forward_proxy.v3 import dynamic_forward_proxy_pb2
 from envoy.extensions.filters.http.ext_authz.v3 import ext_authz_pb2
 from envoy.extensions.filters.http.router.v3 import router_pb2
@@ -16,11 +15,9 @@ from envoy.type.matcher.v3 import string_pb2
 from envoy.type.v3 import http_status_pb2
 from google.protobuf import any_pb2
 
-from agent.config.cors import Cors
 from agent.envoy.agent_cluster import check_service
-from agent.envoy.proto import flag, number, pack
+from agent.envoy.proto import number, pack
 
-CORS = "envoy.filters.http.cors"
 EXT_AUTHZ = "envoy.filters.http.ext_authz"
 FORWARD_PROXY = "envoy.filters.http.dynamic_forward_proxy"
 ROUTER = "envoy.filters.http.router"
@@ -66,28 +63,6 @@ def asked_with(**extensions: str) -> dict[str, any_pb2.Any]:
     """
     settings = ext_authz_pb2.CheckSettings(context_extensions=extensions)
     return {EXT_AUTHZ: pack(ext_authz_pb2.ExtAuthzPerRoute(check_settings=settings))}
-
-
-def cors() -> hcm.HttpFilter:
-    """Answer browsers' preflights where the virtual host has a policy."""
-    return _filter(CORS, pack(cors_pb2.Cors()))
-
-
-def cors_policy(rules: Cors) -> dict[str, any_pb2.Any]:
-    """Return a virtual host's policy: these origins and no others (SECURITY.md 23).
-
-    What is no real preflight, or comes from elsewhere, goes on to the agent like any request.
-    """
-    origins = [string_pb2.StringMatcher(exact=origin) for origin in rules.allow_origins]
-    policy = cors_pb2.CorsPolicy(
-        allow_origin_string_match=origins,
-        allow_methods=",".join(rules.allow_methods),
-        allow_headers=",".join(rules.allow_headers),
-        expose_headers=",".join(rules.expose_headers),
-        max_age=f"{rules.max_age:.0f}",
-        allow_credentials=flag(rules.allow_credentials),
-    )
-    return {CORS: pack(policy)}
 
 
 def forward_proxy() -> hcm.HttpFilter:

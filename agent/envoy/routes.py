@@ -12,7 +12,7 @@ from agent.config.attache import Attache
 from agent.config.destinations import Destination
 from agent.config.fields import Address
 from agent.envoy.clusters import ADMIN, APPLICATION, PASSTHROUGH, cluster_of
-from agent.envoy.filters import asked_with, cors_policy
+from agent.envoy.filters import asked_with
 from agent.envoy.proto import number, seconds
 
 INBOUND = "inbound"
@@ -66,6 +66,8 @@ def _inbound(config: Attache) -> route_pb2.RouteConfiguration:
                 typed_per_filter_config=asked_with(**_ASKED_INBOUND, publish="jwks"),
             )
         )
+    if config.inbound.cors or any(route.cors for route in config.routes):
+        host.routes.append(_preflight())
     host.routes.append(
         route_components_pb2.Route(
             name=APPLICATION,
@@ -74,10 +76,27 @@ def _inbound(config: Attache) -> route_pb2.RouteConfiguration:
             typed_per_filter_config=asked_with(**_ASKED_INBOUND),
         )
     )
-    if config.inbound.cors:
-        for name, policy in cors_policy(config.inbound.cors).items():
-            host.typed_per_filter_config[name].CopyFrom(policy)
     return route_pb2.RouteConfiguration(name=INBOUND, virtual_hosts=[host])
+
+
+def _preflight() -> route_components_pb2.Route:
+    """Return the answer to a preflight, if the agent allows it; no application sees one.
+
+    Envoy's own cors filter would answer for paths that no route allows, and before the agent knows.
+    """
+    present = [
+        route_components_pb2.HeaderMatcher(name=name, present_match=True)
+        for name in ("origin", "access-control-request-method")
+    ]
+    method = route_components_pb2.HeaderMatcher(
+        name=":method", string_match=string_pb2.StringMatcher(exact="OPTIONS")
+    )
+    return route_components_pb2.Route(
+        name="preflight",
+        match=route_components_pb2.RouteMatch(prefix="/", headers=[method, *present]),
+        direct_response=route_components_pb2.DirectResponseAction(status=200),
+        typed_per_filter_config=asked_with(**_ASKED_INBOUND, preflight="answered"),
+    )
 
 
 def _outbound(config: Attache) -> route_pb2.RouteConfiguration:

@@ -67,6 +67,7 @@ class Facts:
 
     `itself` names this workload where it spoke for itself and no caller stands behind the call.
     `link` is how an outbound call found its caller: `resolved`, `none`, or the reason why not.
+    `response` goes to the caller whatever the answer is: without it no script could read a denial.
     """
 
     txn: str = ""
@@ -79,6 +80,7 @@ class Facts:
     dropped_headers: int = 0
     link: str | None = None
     itself: str | None = None
+    response: Headers = ()
 
 
 @dataclass(frozen=True, slots=True)

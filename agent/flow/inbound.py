@@ -17,7 +17,7 @@ from agent.flow.request import Request
 from agent.identity.bearer import one_bearer
 from agent.identity.principal import IssuerKind, RawToken, Verified
 from agent.moment import Moment
-from agent.policy.path import canonical
+from agent.policy.path import CanonicalPath, canonical
 from agent.policy.requirement import Permitted, permit
 from agent.policy.routes import Routes, Rule
 
@@ -49,16 +49,22 @@ class Inbound:
     def decide(self, request: Request, moment: Moment) -> Decision:
         """Decide on one request. Every path that does not reach the last line denies."""
         ids = inbound_correlation(request, self.random, self.edge)
-        facts = Facts(txn=ids.txn, trace_id=ids.trace_id)
+        origin = request.header("origin")
+        facts = Facts(txn=ids.txn, trace_id=ids.trace_id, response=self.routes.cors.answer(origin))
         path = canonical(request.target)
         if isinstance(path, Denial):
             return Decision(path, facts)
         facts.path = path.text
+        strip = self.badge.strip(request.underscores_refused)
+        if request.preflight and (granted := self._preflight(request, path, facts, strip)):
+            return granted
         rule = self.routes.match(request.method, request.host, path)
         if isinstance(rule, Denial):
             return Decision(rule, facts)
         facts.rule = rule.pattern
-        strip = self.badge.strip(request.underscores_refused)
+        facts.response = rule.cors.answer(origin)
+        if request.preflight and (rule.anonymous or request.header("authorization")):
+            return Decision(_not_shared(), facts)  # Envoy, and not the application, would say 200
         if rule.anonymous:
             return self._let_in(None, ids, facts, strip, moment)
         token = one_bearer(request.headers.get("authorization"))
@@ -74,6 +80,21 @@ class Inbound:
         if isinstance(permitted, Denial):
             return Decision(permitted, facts)
         return self._let_in(verified, ids, facts, strip, moment)
+
+    def _preflight(
+        self, request: Request, path: CanonicalPath, facts: Facts, strip: Part
+    ) -> Decision | None:
+        """SECURITY.md 23: granted where the route of the request to come lets that origin call."""
+        wanted = request.header("access-control-request-method")
+        rule = self.routes.match(wanted, request.host, path)
+        if request.method != "OPTIONS" or isinstance(rule, Denial):
+            return None
+        granted = rule.cors.preflight(request.header("origin"), wanted)
+        if granted is None:
+            return None
+        facts.rule, facts.response = rule.pattern, granted
+        own = Part(metadata=(("txn", facts.txn),))
+        return Decision(Allow(own, (self.badge.stamp(None).part, strip)), facts)
 
     def _permit(self, verified: Verified, rule: Rule, now: float) -> Permitted | Denial:
         if loop := self.chain(verified):
@@ -132,6 +153,10 @@ class Inbound:
         if self.swap is None:
             raise ValueError(f"inbound.forward is {self.forward}, but nothing mints that token")
         return self.swap(caller, moment)
+
+
+def _not_shared() -> Denial:
+    return Denial(Reason.NO_ROUTE, "no route lets a script of that origin ask so")
 
 
 def _caller(verified: Verified | None, given: bytes, ids: Correlation, now: float) -> Caller:

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from agent.errors import Denial, Reason
 from agent.flow.headers import CORRELATION
 
+REASON = "x-attache-reason"
+"""In which metadata a gRPC client finds the reason."""
+
 TITLES: dict[Reason, str] = {
     Reason.MISSING_TOKEN: "A bearer token is required",
     Reason.MALFORMED_TOKEN: "The credential is malformed",
@@ -85,16 +88,33 @@ def answer(denial: Denial, correlation_id: str, challenger: Challenger) -> Answe
     if denial.required:
         document["required"] = list(denial.required)
         document["granted"] = list(denial.granted)
-    headers = [
+    headers = (
         ("content-type", "application/problem+json"),
         ("cache-control", "no-store"),
-        (CORRELATION, correlation_id),
-    ]
+        *_headers(denial, correlation_id, challenger),
+    )
+    return Answer(denial.status, headers, json.dumps(document))
+
+
+def grpc_answer(denial: Denial, correlation_id: str, challenger: Challenger) -> Answer:
+    """Write *denial* down for a gRPC client: the body becomes grpc-message, headers metadata.
+
+    Envoy answers with trailers only and maps our status (gRPC's http-grpc-status-mapping): 401 to
+    UNAUTHENTICATED, 403 to PERMISSION_DENIED, 503 to UNAVAILABLE. It sets the content type; ours
+    would take its place, and no client would read the answer as gRPC.
+    """
+    message = f"{denial.reason}: {denial.detail} (correlation id {correlation_id})"
+    headers = ((REASON, denial.reason.value), *_headers(denial, correlation_id, challenger))
+    return Answer(denial.status, headers, message)
+
+
+def _headers(denial: Denial, correlation_id: str, challenger: Challenger) -> list[tuple[str, str]]:
+    headers = [(CORRELATION, correlation_id)]
     if denial.status == 401 or denial.reason in _INSUFFICIENT:
         headers.append(("www-authenticate", _challenge(denial, challenger)))
     if denial.retry_after is not None:
         headers.append(("retry-after", str(max(0, denial.retry_after))))
-    return Answer(denial.status, tuple(headers), json.dumps(document))
+    return headers
 
 
 def _challenge(denial: Denial, challenger: Challenger) -> str:

@@ -19,8 +19,9 @@ class Request:
     """One request. `target` is the raw path with its query; header names are lower-case.
 
     `direction` and `destination` come from our own route's context extensions, never from a header
-    (SECURITY.md 25), as do `passthrough`, a host that no destination names, and
-    `underscores_refused`: this Envoy lets no header with a `_` in its name come in.
+    (SECURITY.md 25), as do `passthrough`, a host that no destination names,
+    `underscores_refused`: this Envoy lets no header with a `_` in its name come in, and
+    `preflight`: once allowed, Envoy answers this OPTIONS itself; no application sees it.
     """
 
     direction: Direction
@@ -31,6 +32,13 @@ class Request:
     destination: str = ""
     passthrough: bool = False
     underscores_refused: bool = False
+    preflight: bool = False
+
+    @property
+    def is_grpc(self) -> bool:
+        """Whether Envoy answers it by a gRPC status: it asks this question (not of gRPC-Web)."""
+        kind = self.header("content-type")
+        return kind == "application/grpc" or kind.startswith("application/grpc+")
 
     def header(self, name: str) -> str:
         """A header's value, empty where it is absent."""

@@ -8,9 +8,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv6Address
 
+from agent.config.cors import Cors
 from agent.config.requirements import Requirement
 from agent.config.routes import Route, template
 from agent.errors import Denial, Reason
+from agent.policy.cors import NOBODY, Sharing
 from agent.policy.path import CanonicalPath
 
 # RFC 9110 §9 and RFC 5789; CONNECT and TRACE only where a route lists them.
@@ -32,6 +34,7 @@ class Rule:
     hosts: frozenset[str]
     anonymous: bool
     requirement: Requirement
+    cors: Sharing
 
     def matches(self, segments: tuple[str, ...], template: tuple[str | None, ...]) -> bool:
         """Whether *segments* fit *template*, which is this rule's own or its folded one."""
@@ -47,8 +50,10 @@ class Rule:
 class Routes:
     """The compiled routes of one configuration, in their order."""
 
-    def __init__(self, routes: Iterable[Route]) -> None:
-        self._rules = tuple(compiled(route) for route in routes)
+    def __init__(self, routes: Iterable[Route], cors: Cors | None = None) -> None:
+        self.cors = Sharing(cors)
+        """For answers to what no route allows, and of routes that do not say themselves."""
+        self._rules = tuple(compiled(route, self.cors) for route in routes)
 
     def match(self, method: str, host: str, path: CanonicalPath) -> Rule | Denial:
         """Return the first rule that fits, or why none does. The query never takes part.
@@ -112,8 +117,8 @@ def _rule_host(host: str) -> str:
     return name
 
 
-def compiled(route: Route) -> Rule:
-    """One route, ready to be matched."""
+def compiled(route: Route, cors: Sharing = NOBODY) -> Rule:
+    """One route, ready to be matched; *cors* holds where it does not say itself."""
     segments, open_ended = template(route.path)
     return Rule(
         pattern=route.path,
@@ -124,4 +129,5 @@ def compiled(route: Route) -> Rule:
         hosts=frozenset(_rule_host(host) for host in route.hosts),
         anonymous=route.anonymous,
         requirement=route.require or MATCH_ANYTHING,
+        cors=Sharing(route.cors) if route.cors else cors,
     )

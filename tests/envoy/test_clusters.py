@@ -37,6 +37,23 @@ def destination(**more: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
+    ("protocol", "spoken"),
+    [
+        ("auto", ("use_downstream_protocol_config", "")),
+        ("http1", ("explicit_http_config", "http_protocol_options")),
+        ("http2", ("explicit_http_config", "http2_protocol_options")),
+    ],
+)
+def test_the_application_is_spoken_to_as_it_says(configure, protocol, spoken):
+    cluster = built(configure(listeners={"inbound": {"protocol": protocol}}))["application"]
+    options = http_protocol_options_pb2.HttpProtocolOptions()
+    assert cluster.typed_extension_protocol_options[HTTP_OPTIONS].Unpack(options)
+    chosen = options.WhichOneof("upstream_protocol_options")
+    explicit = options.explicit_http_config.WhichOneof("protocol_config") or ""
+    assert (chosen, explicit) == spoken
+
+
+@pytest.mark.parametrize(
     ("more", "expected"),
     [
         ({}, ("billing.shop", 80)),

@@ -92,7 +92,7 @@ def test_a_caller_that_dribbles_its_headers_is_dropped(configure):
 def test_the_agent_is_asked_before_anything_else_acts(configure):
     assert names(inbound(configure())) == ["ext_authz", "header_mutation", "router"]
     cors = configure(inbound={"cors": {"allowOrigins": ["https://a.example"]}})
-    assert names(inbound(cors)) == ["cors", "ext_authz", "header_mutation", "router"]
+    assert names(inbound(cors)) == ["ext_authz", "header_mutation", "router"]
     assert names(outbound(cors)) == ["ext_authz", "router"]
 
 

@@ -1,19 +1,16 @@
-"""What each request passes through: the ext_authz settings of ENVOY.md, and CORS."""
+"""What each request passes through: the ext_authz settings of ENVOY.md."""
 
 from __future__ import annotations
 
 import pytest
 from envoy.config.core.v3 import config_source_pb2
-from envoy.extensions.filters.http.cors.v3 import cors_pb2
 from envoy.extensions.filters.http.ext_authz.v3 import ext_authz_pb2
 from envoy.extensions.filters.http.router.v3 import router_pb2
 
 from agent.envoy.filters import (
-    CORS,
     EXT_AUTHZ,
     READ_HEADERS,
     asked_with,
-    cors_policy,
     ext_authz,
     router,
 )
@@ -61,16 +58,6 @@ def test_a_route_tells_the_agent_what_envoy_chose():
         "destination": "billing",
     }
     assert message.disabled is False
-
-
-@pytest.mark.must(16, 23)
-def test_cors_names_origins_exactly(configure):
-    rules = configure(inbound={"cors": {"allowOrigins": ["https://a.example"]}}).inbound.cors
-    policy = cors_pb2.CorsPolicy()
-    assert cors_policy(rules)[CORS].Unpack(policy)
-    assert [origin.exact for origin in policy.allow_origin_string_match] == ["https://a.example"]
-    assert policy.allow_headers == "authorization,content-type"
-    assert not policy.allow_credentials.value
 
 
 def test_the_router_adds_no_envoy_headers():

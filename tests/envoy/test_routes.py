@@ -8,7 +8,7 @@ import pytest
 from envoy.extensions.filters.http.ext_authz.v3 import ext_authz_pb2
 
 from agent.config.attache import Attache
-from agent.envoy.filters import CORS, EXT_AUTHZ
+from agent.envoy.filters import EXT_AUTHZ
 from agent.envoy.routes import PASSED, domains, route_configurations
 
 INBOUND_ASKED = {"direction": "inbound", "underscores": "refused"}
@@ -115,12 +115,31 @@ def test_passthrough_is_told_to_the_agent_and_ends_at_its_second_visit(configure
     assert (matcher.name, matcher.string_match.exact) == (PASSED, "shop/task-api")
 
 
-def test_cors_belongs_to_the_inbound_virtual_host_and_only_where_configured(configure):
-    cors = {"cors": {"allowOrigins": ["https://a.example"]}}
-    (host,) = built(configure(inbound=cors))["inbound"].virtual_hosts
-    assert CORS in host.typed_per_filter_config
+CORS = {"allowOrigins": ["https://a.example"]}
+
+
+@pytest.mark.must(23)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"inbound": {"cors": CORS}},
+        {"routes": [{"path": "/a", "anonymous": True, "cors": CORS}]},
+    ],
+)
+def test_a_preflight_is_answered_by_envoy_once_the_agent_allows_it(configure, changes):
+    (host,) = built(configure(**changes))["inbound"].virtual_hosts
+    preflight, rest = host.routes
+    assert told(preflight) == INBOUND_ASKED | {"preflight": "answered"}
+    assert (preflight.direct_response.status, rest.route.cluster) == (200, "application")
+    matchers = {one.name: one for one in preflight.match.headers}
+    assert matchers.pop(":method").string_match.exact == "OPTIONS"
+    assert set(matchers) == {"origin", "access-control-request-method"}
+    assert all(one.present_match for one in matchers.values())
+
+
+def test_where_no_cors_is_written_preflights_are_the_applications_matter(configure):
     (host,) = built(configure())["inbound"].virtual_hosts
-    assert CORS not in host.typed_per_filter_config
+    assert [route.name for route in host.routes] == ["application"]
 
 
 @pytest.mark.must(17)

@@ -48,6 +48,19 @@ def test_pieces_merge_into_one_message(
     assert list(joined.ok_response.headers_to_remove) == ["a", "b"]
 
 
+def test_vary_joins_what_the_application_says_and_all_else_takes_its_place() -> None:
+    expected = OkHttpResponse(
+        response_headers_to_add=[
+            HeaderValueOption(
+                header=HeaderValue(key="vary", value="origin"), append={"value": True}
+            ),
+            option("x-a", "1"),
+        ]
+    )
+    written = wire.ok_response(response_headers=[("vary", "origin"), ("x-a", "1")])
+    assert written == CheckResponse(ok_response=expected).SerializeToString()
+
+
 @given(st.dictionaries(TEXT, TEXT, max_size=5))
 def test_metadata_reads_back(entries: dict[str, str]) -> None:
     read = CheckResponse.FromString(wire.metadata(entries.items())).dynamic_metadata

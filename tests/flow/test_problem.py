@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.errors import STATUS, Denial, Reason
-from agent.flow.problem import TITLES, Answer, Challenger, answer
+from agent.flow.problem import TITLES, Answer, Challenger, answer, grpc_answer
 
 ENTRA = Challenger("https://login.microsoftonline.com/common/oauth2/v2.0/authorize", "client-1")
 
@@ -147,6 +147,17 @@ def test_without_an_entra_issuer_a_claims_challenge_names_no_place_to_go() -> No
     assert challenge(denial, Challenger()) == (
         'Bearer realm="", error="insufficient_claims", claims="e30="'
     )
+
+
+def test_a_grpc_client_reads_the_reason_the_sentence_and_the_id() -> None:
+    made = grpc_answer(Denial(Reason.MISSING_TOKEN, "A bearer token is required."), "c-1", ENTRA)
+    assert made.status == 401
+    assert made.body == "missing_token: A bearer token is required. (correlation id c-1)"
+    assert dict(made.headers) == {
+        "x-attache-reason": "missing_token",
+        "x-correlation-id": "c-1",
+        "www-authenticate": 'Bearer realm=""',
+    }
 
 
 PARAMETER = r'[a-z_]+="[\x20-\x21\x23-\x5b\x5d-\x7e]*"'  # RFC 6750 §3: no quote, no backslash
