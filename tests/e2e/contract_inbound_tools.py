@@ -116,6 +116,7 @@ class Site:
     def __init__(self, tls: ssl.SSLContext | None = None, port: int | None = None) -> None:
         self.port = port or free_ports(1)[0]
         self.tls, self.pages, self.hits = tls, dict[str, Any](), list[str]()
+        self.extra: list[tuple[str, str]] = []  # headers of every answer
         self._server: _Server | None = None
         self.up()
 
@@ -136,6 +137,8 @@ class Site:
                 status, body = site.answer(self)
                 self.send_response(status)
                 self.send_header("content-type", "application/json")
+                for name, value in site.extra:
+                    self.send_header(name, value)
                 self.send_header("content-length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
@@ -226,7 +229,8 @@ class Answer:
 
     def __init__(self, response: http.client.HTTPResponse) -> None:
         self.status = response.status
-        self.headers = {name.lower(): value for name, value in response.getheaders()}
+        self.pairs = [(name.lower(), value) for name, value in response.getheaders()]
+        self.headers = dict(self.pairs)
         self.body = response.read()
 
     @property
