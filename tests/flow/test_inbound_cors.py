@@ -47,6 +47,7 @@ def ask(
             Cors.model_validate({"allowOrigins": [UI]}),
         ),
         verify=verify,
+        revoked=lambda *_: None,
         chain=lambda _: None,
         badge=Badge({}),
         store=ContextStore(10),

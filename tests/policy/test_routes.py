@@ -300,7 +300,7 @@ def test_every_change_of_case_folds_alike(segment: str) -> None:
     folded = fold(segment)
     assert fold(segment.upper()) == folded
     if segment.isascii():
-        assert folded == segment.lower()
+        assert folded == segment.lower().strip(" ").rstrip(" .")
 
 
 SEGMENT = st.sampled_from(["a", "A", "b", "B", "ab", "é", "17"])
