@@ -112,7 +112,8 @@ class Judge:
 
 def _decide(pipelines: Pipelines, request: Request, moment: Moment) -> Decision:
     if moment.deadline <= 0:
-        return Decision(Denial(Reason.DEADLINE, "the request arrived too late to be decided on"))
+        late = Denial(Reason.DEADLINE, "the request arrived too late to be decided on")
+        return Decision(late, Facts())
     pipeline = pipelines.inbound if request.direction is Direction.INBOUND else pipelines.outbound
     if pipeline is None:
         raise check.NotARequest(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from typing import NamedTuple
 
 Waiting = Callable[[], AbstractContextManager[bool]]
 """Entered by a thread for as long as it waits, so that another may decide in its place.
@@ -22,8 +22,7 @@ def nobody_else() -> AbstractContextManager[bool]:
     return nullcontext(True)
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(NamedTuple):
     """`now` in UTC seconds since the epoch, `deadline` in seconds that remain."""
 
     now: float

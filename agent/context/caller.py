@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from agent.identity.principal import Verified
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(NamedTuple):
     """One allowed inbound request: who came (None on an anonymous route), and under which ids.
 
     `txn` is the transaction id, unchanged along the chain of calls; `trace_id` is 32 hex digits;

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from agent.context.carriers import trace_id
 from agent.flow.headers import CORRELATION, REQUEST_ID
@@ -17,8 +17,7 @@ Randomness = Callable[[int], bytes]
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
-@dataclass(frozen=True, slots=True)
-class Correlation:
+class Correlation(NamedTuple):
     """The ids of one request. `traceparent` is complete; `baggage` and `tracestate` are theirs."""
 
     txn: str

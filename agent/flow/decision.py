@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from agent.errors import Denial
 from agent.identity.principal import Verified
@@ -29,8 +30,7 @@ class Part:
         return f"Part(sets {', '.join(name for name, _ in self.set)})"
 
 
-@dataclass(frozen=True, slots=True)
-class Allow:
+class Allow(NamedTuple):
     """Let the request pass, with these headers overwritten and those removed.
 
     No name stands in both (ENVOY.md: a removal would win). `own` is this request's; `shared` are
@@ -83,9 +83,8 @@ class Facts:
     response: Headers = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """One answer and its facts."""
 
     outcome: Allow | Denial
-    facts: Facts = field(default_factory=Facts)
+    facts: Facts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from agent.context.caller import Caller
 from agent.context.carriers import HANDLE_HEADER, with_handle
@@ -119,7 +119,7 @@ class Inbound:
         if isinstance(shown, Denial):
             return Decision(shown, facts)
         if shown and not given:
-            caller = replace(caller, given=hashlib.sha256(shown.encode()).digest())
+            caller = caller._replace(given=hashlib.sha256(shown.encode()).digest())
         self.store.remember(caller)
         stamp = self.badge.stamp(verified)
         facts.dropped_headers = stamp.dropped

@@ -24,6 +24,10 @@ def one_bearer(authorization: str | None, max_bytes: int = MAX_TOKEN) -> RawToke
     >>> one_bearer("Bearer a.b.c,Bearer d.e.f").reason
     <Reason.MALFORMED_TOKEN: 'malformed_token'>
     """
+    if authorization and authorization[:7] == "Bearer " and len(authorization) <= max_bytes + 7:
+        token = authorization[7:]
+        if _is_b64token(token):
+            return RawToken(token)  # as nearly every client writes it; the rest takes longer
     if not authorization:
         return Denial(Reason.MISSING_TOKEN, "The request carries no Authorization header.")
     scheme = _SCHEME.match(authorization)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal
+from functools import lru_cache
+from typing import Literal, NamedTuple
 
 from agent.errors import Reason
 from agent.telemetry.sink import Sink
@@ -20,13 +20,11 @@ MAX_TEXT = 256
 MAX_ACTORS = 64  # internalTokens.maxHops has the same bound
 
 
-@dataclass(frozen=True, slots=True)
-class AuditRecord:
+class AuditRecord(NamedTuple):
     """One decision. None, or an empty text, is null in the record: it did not apply.
 
     `time` is in UTC seconds since the epoch, `latency_ms` in milliseconds. `token_hash` is the
-    SHA-256 of the token; a prefix of it is written. No field ever holds a token or a secret. Long
-    values are cut when the record is made: what waits in the queue is bounded in bytes too.
+    SHA-256 of the token; a prefix of it is written. No field ever holds a token or a secret.
     """
 
     time: float
@@ -50,24 +48,25 @@ class AuditRecord:
     token_hash: bytes | None = None
     credential: str | None = None
 
-    def __post_init__(self) -> None:
-        if self.path and len(self.path) > MAX_PATH:
-            object.__setattr__(self, "path", self.path[: MAX_PATH - 1] + "…")
-        for name in _BOUNDED:
-            value = getattr(self, name)
-            if value and len(value) > MAX_TEXT:
-                object.__setattr__(self, name, value[: MAX_TEXT - 1] + "…")
-        for actor in self.actors:
-            if len(actor) > MAX_TEXT or len(self.actors) > MAX_ACTORS:
-                actors = tuple(actor[:MAX_TEXT] for actor in self.actors[:MAX_ACTORS])
-                object.__setattr__(self, "actors", actors)
-                break
+
+def cut(record: AuditRecord) -> AuditRecord:
+    """*record*, its long values shortened: what waits in the queue is bounded in bytes too.
+
+    `path`, and what comes from outside; the other fields hold words of ours or the configuration.
+    """
+    if record.path and len(record.path) > MAX_PATH:
+        record = record._replace(path=record.path[: MAX_PATH - 1] + "…")
+    for name in _BOUNDED:
+        value = getattr(record, name)
+        if value and len(value) > MAX_TEXT:
+            record = record._replace(**{name: value[: MAX_TEXT - 1] + "…"})
+    if record.actors:
+        actors = tuple(actor[:MAX_TEXT] for actor in record.actors[:MAX_ACTORS])
+        record = record._replace(actors=actors)
+    return record
 
 
-# What comes from outside; the other fields hold words of ours or of the configuration.
-_BOUNDED = (
-    "method", "subject", "tenant", "client", "txn", "trace_id", "issuer", "kid",
-)  # fmt: skip
+_BOUNDED = ("method", "subject", "tenant", "client", "txn", "trace_id", "issuer", "kid")
 
 
 def line(record: AuditRecord) -> bytes:
@@ -102,8 +101,13 @@ def _text(value: str | None) -> str:
 
 def rfc3339(time: float) -> str:
     """Return UTC seconds as `2026-01-31T23:59:59.123Z` (RFC 3339)."""
-    text = datetime.fromtimestamp(time, UTC).isoformat(timespec="milliseconds")
-    return text.replace("+00:00", "Z")
+    milliseconds = int(time * 1000)
+    return f"{_second(milliseconds // 1000)}.{milliseconds % 1000:03}Z"
+
+
+@lru_cache(maxsize=4)
+def _second(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).isoformat()[:19]
 
 
 class AuditLog:
@@ -124,8 +128,10 @@ class AuditLog:
         self._sink = Sink(
             file, line, entries=entries, clock=clock, complain=self._complain, on_loss=on_loss
         )
-        self.emit: Callable[[AuditRecord], object] = self._sink.put
-        """Queue one record: a fraction of a microsecond, formats nothing, never blocks."""
+
+    def emit(self, record: AuditRecord) -> None:
+        """Queue one record: formats nothing, never blocks."""
+        self._sink.put(cut(record))
 
     @property
     def lost(self) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 
 import pytest
 
@@ -249,7 +248,7 @@ def test_threads_that_remember_look_up_and_sweep_at_once_never_get_anothers_call
     def sweep() -> None:
         start.wait()
         for n in range(200):
-            short = replace(caller(f"short-{n}", 90_000 + n), expires_at=NOW - LINGER)
+            short = caller(f"short-{n}", 90_000 + n)._replace(expires_at=NOW - LINGER)
             store.remember(short)
             store.drop_expired(NOW)
             if len(store) > 201:

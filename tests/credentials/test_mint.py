@@ -212,7 +212,7 @@ def test_a_token_never_outlives_the_callers(left: float, lives: int | None) -> N
 
 
 def test_the_request_ends_the_token_too() -> None:
-    assert claims_of(replace(caller(), expires_at=NOW + 7))["exp"] == int(NOW) + 7
+    assert claims_of(caller()._replace(expires_at=NOW + 7))["exp"] == int(NOW) + 7
 
 
 @pytest.mark.must(30)

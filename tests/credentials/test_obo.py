@@ -268,7 +268,7 @@ def test_a_token_that_entra_no_longer_accepts_is_401(
     token = who.verified.token
     cut = came_with(token)
     assert cut.verified
-    forged = replace(cut, verified=replace(cut.verified, token=token[:-8] + "AAAAAAAA"))
+    forged = cut._replace(verified=replace(cut.verified, token=token[:-8] + "AAAAAAAA"))
     assert _refusal(obo, forged).reason is Reason.INVALID_TOKEN
 
 
