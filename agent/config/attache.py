@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from agent.config.destinations import Destination
+from agent.config.exchange_rules import clients_can_prove_themselves, exchanges_fit
 from agent.config.fields import Address, Duration, File, Strict, Text
 from agent.config.identities import Identity
 from agent.config.issuers import Issuer
@@ -224,7 +225,7 @@ def references_resolve(config: Attache) -> Iterator[Problem]:
     for index, destination in enumerate(config.destinations):
         choice = destination.credential
         path = ("destinations", index, "credential", choice.kind)
-        named = choice.obo or choice.client_credentials
+        named = choice.obo or choice.client_credentials or choice.token_exchange
         if named and named.identity not in identities:
             known = ", ".join(sorted(identities))
             remedy = f"write one of {known}, or add it" if known else "add it to identities"
@@ -242,7 +243,10 @@ def references_resolve(config: Attache) -> Iterator[Problem]:
             yield path, "an internal credential needs internalTokens; configure it"
         if choice.obo:
             if identities[choice.obo.identity].entra is None:
-                yield (*path, "identity"), "On-Behalf-Of needs an entra identity; name one that is"
+                yield (
+                    (*path, "identity"),
+                    "On-Behalf-Of needs an entra identity; name one that is, or use tokenExchange",
+                )
             if not any(issuer.entra for issuer in config.issuers):
                 b2c = any(issuer.b2c for issuer in config.issuers)
                 yield (
@@ -306,6 +310,8 @@ RULES = (
     routes_can_be_met,
     routes_do_not_contradict,
     references_resolve,
+    exchanges_fit,
+    clients_can_prove_themselves,
     tokens_travel_safely,
     the_list_travels_safely,
 )

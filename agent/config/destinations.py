@@ -7,11 +7,21 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic.alias_generators import to_camel
 
-from agent.config.fields import Address, Duration, File, Name, OneKey, Strict, Text, one_of
+from agent.config.fields import (
+    Address,
+    Duration,
+    File,
+    Name,
+    OneKey,
+    Strict,
+    Text,
+    Texts,
+    one_of,
+)
 from agent.config.own_credentials import ManagedIdentity, SecretFile
+from agent.config.token_exchange import Resource, TokenExchange
 
 Subject = Literal["user", "app", "either"]
-Texts = Annotated[tuple[Text, ...], Field(strict=False)]
 
 
 class NoCredential(Strict):
@@ -55,6 +65,9 @@ class ClientCredentials(Strict):
     audience: Text | None = Field(
         default=None, description="The audience parameter, for servers that want one."
     )
+    resource: Resource | None = Field(
+        default=None, description="The resource parameter (RFC 8707), an absolute URI."
+    )
     subject: Literal["app"] = Field(
         default="app", description="These tokens are the application's own."
     )
@@ -62,10 +75,10 @@ class ClientCredentials(Strict):
 
 KINDS = (
     *("none", "forward", "internal", "obo", "client_credentials"),
-    *("managed_identity", "secret_file"),
+    *("managed_identity", "secret_file", "token_exchange"),
 )
 # Named by DESIGN.md §6 and built by later issues; asked for today, they are refused by name.
-NOT_YET = ("tokenExchange", "refreshToken")
+NOT_YET = ("refreshToken",)
 
 
 class CredentialChoice(Strict):
@@ -78,6 +91,7 @@ class CredentialChoice(Strict):
     client_credentials: ClientCredentials | None = None
     managed_identity: ManagedIdentity | None = None
     secret_file: SecretFile | None = None
+    token_exchange: TokenExchange | None = None
 
     @model_validator(mode="before")
     @classmethod

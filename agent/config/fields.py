@@ -164,6 +164,7 @@ Name = Annotated[
     ),
 ]
 Text = Annotated[str, Field(min_length=1, max_length=2048)]
+Texts = Annotated[tuple[Text, ...], Field(strict=False)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 File = Annotated[
     Path,

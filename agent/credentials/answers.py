@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from agent.credentials.remedies import REMEDIES
+from agent.credentials.remedies import EXCHANGES, REMEDIES
 from agent.errors import Denial, Reason
 
 
@@ -22,7 +22,8 @@ class Answer:
     """What came back. `status` is 0 where nothing did, and then `failure` says why.
 
     `body` is None unless it was one JSON object. `ours` says that nothing was sent, because our own
-    secret, certificate or token file is unusable.
+    secret, certificate or token file is unusable; `unfit`, that a token came which is not the one
+    that was asked for, and why.
     """
 
     status: int
@@ -30,11 +31,15 @@ class Answer:
     retry_after: int | None = None
     failure: str = ""
     ours: bool = False
+    unfit: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What was asked for: enough to tell the operator where to look. No secret is in it."""
+    """What was asked for: enough to tell the operator where to look. No secret is in it.
+
+    `target` is the audience or resource, `exchange` says that it was a token exchange (RFC 8693).
+    """
 
     destination: str
     identity: str
@@ -44,6 +49,8 @@ class Asked:
     for_user: bool
     server: str = "Entra"
     proof: str = "secret"
+    target: str = ""
+    exchange: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +80,7 @@ class _Case:
 _UNAVAILABLE = "the authorization server for this destination does not answer; try again"
 _CREDENTIAL = "this service cannot prove itself for this destination; its operator was told"
 _CONFIGURATION = "the credential of this destination is misconfigured; its operator was told"
+_SIGN_IN = "the caller's token is no longer accepted; sign in again"
 _MAX_CLAIMS = 4096
 _SAFE = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
 
@@ -97,6 +105,13 @@ def _unproven(case: _Case) -> Verdict | None:
     denial = Denial(Reason.CREDENTIAL_ERROR, _CREDENTIAL)
     sentence = f"destination '{case.asked.destination}': {case.answer.failure}"
     return Verdict(denial, sentence, logging.ERROR)
+
+
+def _unfit(case: _Case) -> Verdict | None:
+    if not case.answer.unfit:
+        return None
+    denial = Denial(Reason.INTERNAL_ERROR, _CONFIGURATION)
+    return _verdict(case, denial, case.answer.unfit, logging.ERROR)
 
 
 def _throttled(case: _Case) -> Verdict | None:
@@ -161,8 +176,38 @@ def _consent(case: _Case) -> Verdict | None:
         f"consent is missing for {' '.join(scopes)}",
         required=scopes,
     )
-    sentence = REMEDIES[65001]
-    return _verdict(case, denial, sentence, logging.ERROR)
+    told = (
+        f"wants the user's consent to client '{{client}}' for {{scopes}} ({case.code}). Have it given."
+        if case.asked.exchange
+        else REMEDIES[65001]
+    )
+    return _verdict(case, denial, told, logging.ERROR)
+
+
+def _exchanged(case: _Case) -> Verdict | None:
+    """What servers say of a token exchange in words of their own (RFC 8693 §2.2.2)."""
+    if not case.asked.exchange:
+        return None
+    said = str((case.answer.body or {}).get("error_description", ""))[:_MAX_CLAIMS].lower()
+    told = next(
+        (told for error, words, told in EXCHANGES if error == case.error and words in said), ""
+    )
+    if told:
+        told = f"{told} ({case.code})."
+        return _verdict(case, Denial(Reason.INTERNAL_ERROR, _CONFIGURATION), told, logging.ERROR)
+    if case.asked.for_user and (case.error == "invalid_token" or "invalid token" in said):
+        denial = Denial(Reason.INVALID_TOKEN, _SIGN_IN)
+        return _verdict(
+            case, denial, f"no longer accepts the user's token ({case.code}).", logging.INFO
+        )
+    if case.error == "access_denied" and case.asked.for_user:
+        denial = Denial(Reason.ACCESS_BLOCKED, "a policy there forbids this call for this user")
+        told = (
+            f"refuses to exchange this user's token by policy ({case.code}). Check what client "
+            "'{client}' may exchange there."
+        )
+        return _verdict(case, denial, told, logging.WARNING)
+    return None
 
 
 def _our_proof(case: _Case) -> Verdict | None:
@@ -192,7 +237,7 @@ def _our_setup(case: _Case) -> Verdict | None:
 def _users_token(case: _Case) -> Verdict | None:
     if case.error != "invalid_grant" or not case.asked.for_user:
         return None
-    denial = Denial(Reason.INVALID_TOKEN, "the caller's token is no longer accepted; sign in again")
+    denial = Denial(Reason.INVALID_TOKEN, _SIGN_IN)
     loud = logging.WARNING if 50013 in case.codes else logging.INFO
     return _verdict(case, denial, _remedy(case, "no longer accepts the user's token"), loud)
 
@@ -205,11 +250,13 @@ def _unknown(case: _Case) -> Verdict:
 # The first that applies decides; message_only stands before claims (ENTRA.md §2).
 ROWS: tuple[Callable[[_Case], Verdict | None], ...] = (
     _unproven,
+    _unfit,
     _throttled,
     _unavailable,
     _blocked,
     _challenge,
     _consent,
+    _exchanged,
     _our_proof,
     _app_only,
     _our_setup,
@@ -280,6 +327,7 @@ def _verdict(case: _Case, denial: Denial, told: str, level: int) -> Verdict:
         "client": asked.client,
         "tenant": asked.tenant,
         "scopes": "'" + " ".join(asked.scopes) + "'",
+        "target": f"'{asked.target}'",
         "proof": asked.proof,
     }
     for name, value in words.items():

@@ -24,6 +24,7 @@ from agent.credentials.client_credentials import ClientCredentials
 from agent.credentials.credential import Credential
 from agent.credentials.entra import EntraClient
 from agent.credentials.exchange import Exchange
+from agent.credentials.exchange_assembly import token_exchange
 from agent.credentials.forward import Forward
 from agent.credentials.internal import InternalCredential
 from agent.credentials.keyring import LOOK, KeyRing
@@ -40,8 +41,8 @@ from agent.credentials.none import NoCredential
 from agent.credentials.oauth import OAuthClient
 from agent.credentials.obo import OnBehalfOf
 from agent.credentials.own_token import OwnToken
-from agent.credentials.proof import Unproven, secret
 from agent.credentials.secret_file import FileKey
+from agent.credentials.token_exchange import TokenExchange
 from agent.errors import Denial
 from agent.identity.principal import IssuerKind, Verified
 from agent.moment import Moment, Waiting, nobody_else
@@ -116,7 +117,7 @@ class Credentials:
         workloads = workload_identities(config, os.environ)
         ours = [found for found in workloads.values() if isinstance(found, Identity)]
         clients = {
-            identity: known.get(identity) or _client(identity)
+            identity: known.get(identity) or _client(identity, clock)
             for identity in (*config.identities, *ours)
         }
         ring = _keyring(config, previous, clock())
@@ -154,7 +155,7 @@ class Credentials:
         if self.keyring:
             self.keyring.refresh(now)
         for credential in self.by_destination.values():
-            if isinstance(credential, (OwnToken, FileKey)):
+            if isinstance(credential, (OwnToken, FileKey, TokenExchange)):
                 credential.renew(now)
 
     def chain(self, verified: Verified) -> Denial | None:
@@ -185,6 +186,8 @@ class Credentials:
         choice = destination.credential
         if choice.internal:
             return choice.internal.subject != "app"
+        if choice.token_exchange:
+            return choice.token_exchange.subject != "app"
         return bool(choice.forward or choice.obo)
 
     def jwks(self) -> dict[str, Any]:
@@ -200,12 +203,7 @@ class Credentials:
         if self.keyring and self.keyring.signer(self._clock()) is None:
             sentences.append(f"no signing key is in {self.keyring.path}")
         for identity, client in self._clients.items():
-            if isinstance(client, EntraClient):
-                problem = client.unproven()
-            else:
-                proof = _oauth_proof(identity)
-                problem = proof.sentence if isinstance(proof, Unproven) else ""
-            if problem:
+            if problem := client.unproven():
                 sentences.append(f"identity '{identity.name}': {problem}")
         sentences.extend(
             credential.problem
@@ -225,7 +223,7 @@ class Credentials:
 
     def _row(self, destination: Destination) -> dict[str, Any]:
         choice = destination.credential
-        named = choice.obo or choice.client_credentials
+        named = choice.obo or choice.client_credentials or choice.token_exchange
         client = next(
             (c for c in self._clients.values() if named and c.name == named.identity), None
         )
@@ -280,11 +278,11 @@ def _share(
     return _Shared(executor, owned, Exchange(cache, Ledger(clock), clock, random), entries)
 
 
-def _client(identity: Identity) -> Client:
+def _client(identity: Identity, clock: Clock) -> Client:
     if identity.entra:
         return EntraClient(identity.name, identity.entra)
     if identity.oauth:
-        return OAuthClient(identity.name, identity.oauth)
+        return OAuthClient(identity.name, identity.oauth, clock, _new_id)
     raise ValueError(f"identity '{identity.name}' is of no kind")
 
 
@@ -332,20 +330,23 @@ def _credential(
     if choice.client_credentials:
         own = choice.client_credentials
         return ClientCredentials(
-            destination.name, own.scopes, own.audience or "", clients[own.identity], exchange
+            destination.name,
+            own.scopes,
+            own.audience or "",
+            clients[own.identity],
+            exchange,
+            own.resource or "",
         )
     if choice.managed_identity:
         way = ways[destination.name]
         return ManagedIdentityToken(destination.name, choice.managed_identity, way, exchange)
     if choice.secret_file:
         return FileKey(destination.name, choice.secret_file, exchange.ledger, exchange.clock)
+    if choice.token_exchange:
+        return token_exchange(destination.name, choice.token_exchange, clients, minter, exchange)
     if choice.none:
         return NoCredential()
     raise ValueError(f"destination '{destination.name}': {choice.kind} cannot be built")
-
-
-def _oauth_proof(identity: Identity) -> object:
-    return secret(identity.oauth.secret_file) if identity.oauth else None
 
 
 def _own_audience(config: Attache) -> str:

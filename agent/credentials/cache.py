@@ -128,6 +128,12 @@ class TokenCache:
             token if token is not None and now < min(token.refresh_at, token.expires_at) else None
         )
 
+    def in_hand(self, key: CacheKey, now: float) -> Token | None:
+        """The token under *key* while it is valid, also where it is due for renewal."""
+        with self._lock:
+            token = self._tokens.get(key)
+        return token if token is not None and now < token.expires_at else None
+
     def renew(self, key: CacheKey, now: float, fetch: Fetch, lane: Lane = ("", "")) -> bool:
         """Renew the token under *key* in the background if that is due; return whether it began."""
         with self._lock:

@@ -23,6 +23,7 @@ class ClientCredentials(OwnToken):
         audience: str,
         client: EntraClient | OAuthClient,
         exchange: Exchange,
+        resource: str = "",
     ) -> None:
         self._client = client
         identity = client.identity
@@ -31,11 +32,17 @@ class ClientCredentials(OwnToken):
             scopes = scopes or ((f"{audience.rstrip('/')}/.default",) if audience else ())
             server, proof = "Entra", proof_word(client)
         else:
-            authority, tenant = client.identity.token_url, ""
-            server, proof = f"'{authority}'", "secret"
-        self._scopes, self._audience = scopes, audience
+            authority, tenant = client.authority, ""
+            server, proof = f"'{authority}'", client.proof_word
+        self._scopes, self._audience, self._resource = scopes, audience, resource
         key = CacheKey.of(
-            "clientCredentials", authority, tenant, identity.client_id, scopes, audience
+            "clientCredentials",
+            authority,
+            tenant,
+            identity.client_id,
+            scopes,
+            # a line break stands in no URI, so no two pairs share a name
+            f"{resource}\n{audience}" if resource else audience,
         )
         asked = Asked(
             destination,
@@ -46,10 +53,11 @@ class ClientCredentials(OwnToken):
             for_user=False,
             server=server,
             proof=proof,
+            target=resource or audience,
         )
         super().__init__(key, (client.name, tenant), asked, exchange)
 
     def _ask(self, seconds: float) -> Answer:
         if isinstance(self._client, EntraClient):
             return self._client.for_client(self._scopes, seconds)
-        return self._client.for_client(self._scopes, self._audience, seconds)
+        return self._client.for_client(self._scopes, self._audience, seconds, self._resource)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 
 from agent.credentials.answers import Answer, Asked, judge
 from agent.credentials.bulkhead import Lane
@@ -26,8 +27,11 @@ _UNSAID = 300.0  # seconds that a token lives whose expires_in is missing
 _MAX_LIFE = 7 * 86400.0
 
 
-def token_of(answer: Answer, now: float, random: float) -> Token | None:
-    """The bearer token in *answer*, None where there is none that could stand in a header. Pure."""
+def token_of(answer: Answer, now: float, random: float, ends: float = inf) -> Token | None:
+    """The bearer token in *answer*, None where there is none that could stand in a header. Pure.
+
+    *ends*, in UTC seconds, is when it ends for us at the latest, whatever its own life.
+    """
     body = answer.body
     if answer.status != 200 or body is None:
         return None
@@ -41,6 +45,8 @@ def token_of(answer: Answer, now: float, random: float) -> Token | None:
         life = _UNSAID
     hint = _seconds(body.get("refresh_in"))
     expires = now + life
+    if expires >= ends:
+        return Token(value, ends, ends)  # another one would not serve longer
     return Token(value, expires, refresh_at(now, expires, now + hint if hint else None, random))
 
 
@@ -63,21 +69,30 @@ class Exchange:
     random: Callable[[], float]
 
     def obtain(
-        self, key: CacheKey, lane: Lane, asked: Asked, ask: Ask, moment: Moment
+        self,
+        key: CacheKey,
+        lane: Lane,
+        asked: Asked,
+        ask: Ask,
+        moment: Moment,
+        ends: float = inf,
     ) -> Token | Denial:
-        """The token under *key*; *ask* is called at most once among all who want it now."""
-        return self.cache.get_or_fetch(key, moment, self._fetch(asked, ask), lane)
+        """The token under *key*; *ask* is called at most once among all who want it now.
+
+        It is kept until *ends* (UTC seconds) at the latest.
+        """
+        return self.cache.get_or_fetch(key, moment, self._fetch(asked, ask, ends), lane)
 
     def renew(self, key: CacheKey, lane: Lane, asked: Asked, ask: Ask, now: float) -> None:
         """Renew the token under *key* in the background, if there is one and it is due."""
         self.cache.renew(key, now, self._fetch(asked, ask), lane)
 
-    def _fetch(self, asked: Asked, ask: Ask) -> Fetch:
+    def _fetch(self, asked: Asked, ask: Ask, ends: float = inf) -> Fetch:
         def fetch() -> Token | Denial:
             # Its life counts from before the request: never longer than the server's own count.
             now = self.clock()
             answer = ask(PATIENCE)
-            if token := token_of(answer, now, self.random()):
+            if token := token_of(answer, now, self.random(), ends):
                 self.ledger.succeeded(asked.destination, token.expires_at)
                 return token
             verdict = judge(answer, asked)

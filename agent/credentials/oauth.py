@@ -1,34 +1,87 @@
-"""How is any OAuth 2 token endpoint asked for our own token? (RFC 6749 §4.4)"""
+"""How is any OAuth 2 token endpoint asked, and how does our client prove itself there?
+
+RFC 6749 §2.3.1 and §4.4, RFC 7523 §2.2, RFC 8705 §2, RFC 8693 §2.1.
+"""
 
 from __future__ import annotations
 
 import base64
-from contextlib import suppress
-from urllib.parse import quote_plus
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote_plus, urlsplit
 
 from agent.config.identities import OAuthIdentity
+from agent.credentials import assertion
 from agent.credentials.answers import Answer
-from agent.credentials.proof import Unproven, secret
+from agent.credentials.proof import Unproven, content_of, text_of
 from agent.credentials.wire import NoAnswer, Wire
+
+Form = dict[str, str]
+
+_WORDS = {
+    "private_key_jwt": "key",
+    "tls_client_auth": "certificate",
+    "none": "client id",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Authentication:
+    """What proves the client in one request: headers and members of the form."""
+
+    headers: Form = field(repr=False)
+    form: Form = field(repr=False)
 
 
 class OAuthClient:
-    """One client of one authorization server."""
+    """One client of one authorization server. *clock* returns UTC seconds, *new_id* a new text."""
 
-    def __init__(self, name: str, identity: OAuthIdentity) -> None:
+    def __init__(
+        self,
+        name: str,
+        identity: OAuthIdentity,
+        clock: Callable[[], float] = time.time,
+        new_id: Callable[[], str] = lambda: secrets.token_urlsafe(16),
+    ) -> None:
         self.name = name
         self.identity = identity
-        self._wire = Wire(identity.ca_file)
+        self.authority = identity.token_url or identity.issuer or ""
+        self._clock = clock
+        self._new_id = new_id
+        self._wire = Wire(identity.ca_file, _pair(identity))
+
+    @property
+    def proof_word(self) -> str:
+        """What the log calls our proof."""
+        if self.identity.federated_token_file:
+            return "federated token"
+        return _WORDS.get(self.identity.method, "secret")
+
+    @property
+    def assertion_audience(self) -> str:
+        """Who is to accept what we sign: as written, or the issuer, or the token URL.
+
+        Where the issuer is known it is the better audience: a token URL that a wrong document
+        names would otherwise get an assertion that serves elsewhere (draft-ietf-oauth-rfc7523bis).
+        """
+        return self.identity.assertion_audience or self.identity.issuer or self.authority
 
     def close(self) -> None:
         """Close idle connections."""
         self._wire.close()
 
-    def for_client(self, scopes: tuple[str, ...], audience: str, seconds: float) -> Answer:
-        """Ask for a token by client credentials; the secret's file is read each time."""
-        proof = secret(self.identity.secret_file)
-        if isinstance(proof, Unproven):
-            return Answer(0, failure=proof.sentence, ours=True)
+    def unproven(self) -> str:
+        """Why we cannot prove who we are at the moment; empty if we can."""
+        found = self._authentication()
+        return found.sentence if isinstance(found, Unproven) else ""
+
+    def for_client(
+        self, scopes: tuple[str, ...], audience: str, seconds: float, resource: str = ""
+    ) -> Answer:
+        """Ask for a token by client credentials."""
         form = {"grant_type": "client_credentials"}
         if scopes:
             form["scope"] = " ".join(scopes)
@@ -36,15 +89,104 @@ class OAuthClient:
             form["audience"] = audience
             if "://" in audience:  # RFC 8707 §2: a resource is an absolute URI
                 form["resource"] = audience
-        headers = {"Accept": "application/json"}
-        client, known = self.identity.client_id, str(proof.credential)
-        if self.identity.auth_method == "client_secret_basic":
-            # RFC 6749 §2.3.1: both are form-encoded before they are joined
-            pair = f"{quote_plus(client)}:{quote_plus(known)}".encode()
-            headers["Authorization"] = "Basic " + base64.b64encode(pair).decode()
-        else:
-            form |= {"client_id": client, "client_secret": known}
+        if resource:
+            form["resource"] = resource
+        return self.ask(form, seconds)
+
+    def ask(self, form: Form, seconds: float) -> Answer:
+        """Send *form* to the token endpoint; the files of our proof are read each time."""
+        proof = self._authentication()
+        if isinstance(proof, Unproven):
+            return Answer(0, failure=proof.sentence, ours=True)
+        headers = {"Accept": "application/json"} | proof.headers
         with self._wire.call(seconds) as call:
-            with suppress(NoAnswer):
-                self._wire.post(self.identity.token_url, data=form, headers=headers)
+            try:
+                url = self._endpoint()
+                if not url:
+                    return Answer(
+                        0,
+                        failure="has no discovery document of its own that names a token endpoint",
+                    )
+                self._wire.post(url, data=form | proof.form, headers=headers)
+            except NoAnswer:
+                pass
             return call.answer
+
+    def _authentication(self) -> Authentication | Unproven:
+        identity = self.identity
+        client = {"client_id": identity.client_id} if identity.client_id else {}
+        match identity.method:
+            case "client_secret_basic" | "client_secret_post" as method:
+                assert identity.secret_file is not None
+                password = text_of(identity.secret_file)
+                if isinstance(password, Unproven):
+                    return password
+                if method == "client_secret_post":
+                    return Authentication({}, client | {"client_secret": password})
+                # RFC 6749 §2.3.1: both are form-encoded before they are joined
+                pair = f"{quote_plus(identity.client_id)}:{quote_plus(password)}".encode()
+                basic = "Basic " + base64.b64encode(pair).decode()
+                return Authentication({"Authorization": basic}, {})
+            case "private_key_jwt":
+                signed = self._assertion()
+                if isinstance(signed, Unproven):
+                    return signed
+                made = {"client_assertion_type": assertion.TYPE, "client_assertion": signed}
+                # RFC 7521 §4.2: client_id may be said beside it; some servers need it to look up
+                return Authentication({}, client | made)
+            case "tls_client_auth":
+                for path in _pair(identity) or ():
+                    content = content_of(path)
+                    if isinstance(content, Unproven):
+                        return content
+                return Authentication({}, client)  # RFC 8705 §2: client_id is required
+        return Authentication({}, client)
+
+    def _assertion(self) -> str | Unproven:
+        identity = self.identity
+        if identity.federated_token_file:
+            return text_of(identity.federated_token_file, "token")
+        assert identity.key_file is not None
+        key = assertion.load(identity.key_file, identity.algorithm)
+        if isinstance(key, Unproven):
+            return key
+        return assertion.assertion(
+            key,
+            identity.client_id,
+            self.assertion_audience,
+            self._clock(),
+            self._new_id(),
+            identity.key_id,
+        )
+
+    def _endpoint(self) -> str:
+        """The token endpoint: written, or named by the issuer's document; empty if it names none.
+
+        OpenID Connect Discovery §4 and RFC 8414 §3 put the document in different places.
+        """
+        if self.identity.token_url:
+            return self.identity.token_url
+        issuer = self.identity.issuer or ""
+        parts = urlsplit(issuer)
+        path = parts.path.rstrip("/")
+        for url in (
+            f"{issuer.rstrip('/')}/.well-known/openid-configuration",
+            f"{parts.scheme}://{parts.netloc}/.well-known/oauth-authorization-server{path}",
+        ):
+            found = self._wire.document(url)
+            if found is None or found.get("issuer") != issuer:  # SECURITY.md 32
+                self._wire.forget(url)
+                continue
+            aliases = found.get("mtls_endpoint_aliases")
+            if self.identity.method == "tls_client_auth" and isinstance(aliases, dict):
+                found = found | aliases  # RFC 8705 §5
+            endpoint = found.get("token_endpoint")
+            return endpoint if isinstance(endpoint, str) else ""
+        return ""
+
+
+def _pair(identity: OAuthIdentity) -> tuple[Path, Path] | None:
+    """The certificate and key that are shown over TLS."""
+    if identity.certificate_file is None or identity.key_file is None:
+        return None
+    return identity.certificate_file, identity.key_file

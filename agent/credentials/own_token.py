@@ -26,8 +26,12 @@ class OwnToken:
 
     def obtain(self, caller: Caller | None, moment: Moment) -> Injection | Denial:
         """Our own token for the destination, or why there is none."""
-        token = self._exchange.obtain(self._key, self._lane, self._asked, self._ask, moment)
+        token = self.token(moment)
         return token if isinstance(token, Denial) else _bearer(token)
+
+    def token(self, moment: Moment) -> Token | Denial:
+        """The token itself, for those who show it to an authorization server."""
+        return self._exchange.obtain(self._key, self._lane, self._asked, self._ask, moment)
 
     def renew(self, now: float) -> None:
         """Renew the token ahead of its end, if there is one (DESIGN.md §6)."""

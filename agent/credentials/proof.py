@@ -68,7 +68,7 @@ def federated(path: Path) -> Proof | Unproven:
 
 def certificate(path: Path) -> Proof | Unproven:
     """A private key with its certificate: PEM, or PFX without a password."""
-    content = _content(path)
+    content = content_of(path)
     if isinstance(content, Unproven):
         return content
     try:
@@ -96,7 +96,7 @@ def certificate(path: Path) -> Proof | Unproven:
 
 def text_of(path: Path, word: str = "secret") -> str | Unproven:
     """The one line of text in a file, without the white space around it; *word*: what it is."""
-    content = _content(path)
+    content = content_of(path)
     if isinstance(content, Unproven):
         return content
     try:
@@ -111,7 +111,8 @@ def text_of(path: Path, word: str = "secret") -> str | Unproven:
     return text
 
 
-def _content(path: Path) -> bytes | Unproven:
+def content_of(path: Path) -> bytes | Unproven:
+    """The bytes of a proof's file, at most 64 KiB."""
     try:
         with path.open("rb") as file:
             content = file.read(_MAX_FILE + 1)

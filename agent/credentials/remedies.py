@@ -1,4 +1,4 @@
-"""What does the operator do about an AADSTS code? The pitfalls of the field (ENTRA.md §2)."""
+"""What does the operator do about a refusal? The pitfalls of the field (ENTRA.md §2, Keycloak)."""
 
 from __future__ import annotations
 
@@ -47,3 +47,67 @@ REMEDIES: Mapping[int, str] = {
     50105: "says that the user is not assigned to the application (50105). Assign the user or a "
     "group to it.",
 }
+
+# What is wrong with a token exchange: the error, words of its description in lower case, what to
+# do. The first that fits is told. The words are Keycloak 26's, whose codes alone say too little.
+EXCHANGES: tuple[tuple[str, str, str], ...] = (
+    (
+        "access_denied",
+        "within the token audience",
+        "does not exchange the caller's token for client '{client}', which is not in its aud. Have "
+        "the client that signs users in ask for a token with audience '{client}' (in Keycloak: an "
+        "audience mapper, or a role of '{client}')",
+    ),
+    (
+        "invalid_request",
+        "exchange is not enabled",
+        "does not let client '{client}' exchange tokens. Switch standard token exchange on in the "
+        "client's settings",
+    ),
+    (
+        "invalid_client",
+        "audience not found",
+        "does not know the audience {target}. Correct audience of the destination: a client id",
+    ),
+    (
+        "invalid_request",
+        "audience not available",
+        "does not issue tokens for {target} to this user and these scopes. Give the user a role of "
+        "it, or client '{client}' a scope with an audience mapper for it",
+    ),
+    (
+        "invalid_request",
+        "subject_token' supports",
+        "does not take this type of subject token. Correct subjectTokenType of the destination",
+    ),
+    (
+        "invalid_request",
+        "requested_token_type",
+        "does not issue the requested type of token. Correct requestedTokenType of the destination",
+    ),
+    (
+        "invalid_target",
+        "",
+        "does not issue tokens for {target}. Correct audience and resource of the destination, or "
+        "allow client '{client}' that target",
+    ),
+    (
+        "invalid_scope",
+        "",
+        "does not grant the scopes {scopes} for {target}. Correct scopes of the destination, or "
+        "allow client '{client}' these scopes",
+    ),
+    (
+        "unsupported_grant_type",
+        "",
+        "does not exchange tokens. Switch token exchange (RFC 8693) on there, or correct tokenUrl",
+    ),
+    *(
+        (
+            error,
+            "not allowed",
+            "does not let client '{client}' exchange tokens. Allow it that grant",
+        )
+        for error in ("unauthorized_client", "invalid_request", "access_denied")
+    ),
+)

@@ -63,9 +63,14 @@ class Wire:
     Discovery documents are remembered for a day, answers of token endpoints never.
     """
 
-    def __init__(self, ca_file: Path | None = None) -> None:
+    def __init__(
+        self, ca_file: Path | None = None, certificate: tuple[Path, Path] | None = None
+    ) -> None:
+        """*certificate* and its key prove us over TLS; each new connection reads them anew."""
         self._session = requests.Session()
         self._session.trust_env = False
+        if certificate:
+            self._session.cert = (str(certificate[0]), str(certificate[1]))
         self._session.verify = str(ca_file) if ca_file else True
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         adapter = HTTPAdapter(pool_connections=8, pool_maxsize=64, max_retries=0)
@@ -106,6 +111,18 @@ class Wire:
     ) -> Response:
         """POST for msal and for us; the answer is never remembered."""
         return self._send("POST", url, params=params, data=data, headers=headers)
+
+    def document(self, url: str) -> dict[str, Any] | None:
+        """A discovery document, remembered while it is fresh; None where the server has none."""
+        try:
+            got = self.get(url)
+        except NoAnswer:
+            call: Call = self._calls.current
+            if 400 <= call.answer.status < 500:
+                return None
+            raise
+        found: dict[str, Any] = json.loads(got.text)
+        return found if got.status_code == 200 else None
 
     def forget(self, url: str) -> None:
         """Drop a discovery document that proved wrong."""

@@ -304,8 +304,8 @@ ONE_BAD_PLACE = {
     ),
     "a credential kind of a later version": Bad(
         "credential: {internal: {audience: billing, scopes: [billing.read]}}",
-        "credential: {tokenExchange: {}} #!",
-        "destinations[2].credential", "tokenExchange is not part of this version", "README",
+        "credential: {refreshToken: {}} #!",
+        "destinations[2].credential", "refreshToken is not part of this version", "README",
     ),
     "On-Behalf-Of for an app": Bad(
         "credential: {obo: {identity", "credential: {obo: {subject: app, identity",
