@@ -176,11 +176,9 @@ def _consent(case: _Case) -> Verdict | None:
         f"consent is missing for {' '.join(scopes)}",
         required=scopes,
     )
-    told = (
-        f"wants the user's consent to client '{{client}}' for {{scopes}} ({case.code}). Have it given."
-        if case.asked.exchange
-        else REMEDIES[65001]
-    )
+    told = REMEDIES[65001]
+    if case.asked.exchange:
+        told = f"wants the user to consent to client '{{client}}' for {{scopes}} ({case.code})."
     return _verdict(case, denial, told, logging.ERROR)
 
 
@@ -189,17 +187,14 @@ def _exchanged(case: _Case) -> Verdict | None:
     if not case.asked.exchange:
         return None
     said = str((case.answer.body or {}).get("error_description", ""))[:_MAX_CLAIMS].lower()
-    told = next(
-        (told for error, words, told in EXCHANGES if error == case.error and words in said), ""
-    )
-    if told:
-        told = f"{told} ({case.code})."
-        return _verdict(case, Denial(Reason.INTERNAL_ERROR, _CONFIGURATION), told, logging.ERROR)
     if case.asked.for_user and (case.error == "invalid_token" or "invalid token" in said):
         denial = Denial(Reason.INVALID_TOKEN, _SIGN_IN)
-        return _verdict(
-            case, denial, f"no longer accepts the user's token ({case.code}).", logging.INFO
-        )
+        told = f"no longer accepts the user's token ({case.code})."
+        return _verdict(case, denial, told, logging.INFO)
+    for error, words, remedy in EXCHANGES:
+        if error == case.error and words in said:
+            denial = Denial(Reason.INTERNAL_ERROR, _CONFIGURATION)
+            return _verdict(case, denial, f"{remedy} ({case.code}).", logging.ERROR)
     if case.error == "access_denied" and case.asked.for_user:
         denial = Denial(Reason.ACCESS_BLOCKED, "a policy there forbids this call for this user")
         told = (

@@ -62,19 +62,20 @@ def authority(now: float) -> Certified:
     return Certified(key, builder.sign(key, SHA256()))
 
 
-def leaf(ca: Certified, names: Iterable[str], now: float) -> Certified:
-    """Make a server certificate for *names* (host names and IP addresses).
+def leaf(ca: Certified, names: Iterable[str], now: float, client: bool = False) -> Certified:
+    """Make a server's (or a client's) certificate for *names* (host names and IP addresses).
 
     Python 3.13 verifies strictly (RFC 5280): hence key usages and both key identifiers.
     """
     key = ec.generate_private_key(ec.SECP256R1())
+    purpose = ExtendedKeyUsageOID.CLIENT_AUTH if client else ExtendedKeyUsageOID.SERVER_AUTH
     issuer = ca.certificate
     identifier = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     builder = (
         _builder(_name("Attache demo identity provider"), issuer.subject, key, now, days=90)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(signs_certificates=False), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
         .add_extension(x509.SubjectAlternativeName([_alt(n) for n in names]), critical=False)
         .add_extension(
             x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier),

@@ -46,11 +46,11 @@ OTHERS: list[tuple[int, str, str, Reason, str]] = [
     (401, "invalid_token", "", Reason.INVALID_TOKEN, "no longer accepts"),
     (400, "unsupported_grant_type", "", Reason.INTERNAL_ERROR, "Switch token exchange"),
     (400, "unauthorized_client", "this grant is not allowed", Reason.INTERNAL_ERROR, "that grant"),
-    (403, "access_denied", "policy", Reason.ACCESS_BLOCKED, "by policy"),
+    (403, "access_denied", "not this one", Reason.ACCESS_BLOCKED, "by policy"),
     (400, "invalid_request", "", Reason.INTERNAL_ERROR, "Check the destination"),
     (401, "invalid_client", "", Reason.CREDENTIAL_ERROR, "refused our secret"),
     (400, "interaction_required", "", Reason.INTERACTION_REQUIRED, "asks the user to act"),
-    (400, "consent_required", "", Reason.CONSENT_REQUIRED, "no consent"),
+    (400, "consent_required", "", Reason.CONSENT_REQUIRED, "wants the user to consent"),
     (400, "temporarily_unavailable", "", Reason.ISSUER_UNAVAILABLE, "Tokens in hand serve"),
     (400, "made_up", "", Reason.CREDENTIAL_ERROR, "that we do not know"),
 ]

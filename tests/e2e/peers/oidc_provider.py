@@ -191,7 +191,7 @@ class OidcProvider:
         self.ca_file.write_bytes(authority.certificate.public_bytes(Encoding.PEM))
         server = certificates.leaf(authority, certificates.LOOPBACK_NAMES, now)
         (self.folder / "tls.pem").write_bytes(server.pem())
-        ours = certificates.leaf(authority, ("us.example",), now)
+        ours = certificates.leaf(authority, ("us.example",), now, client=True)
         self.certificate_file.write_bytes(ours.pem())
 
     def _ready(self) -> str | None:
