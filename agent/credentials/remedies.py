@@ -110,4 +110,12 @@ EXCHANGES: tuple[tuple[str, str, str], ...] = (
         )
         for error in ("unauthorized_client", "invalid_request", "access_denied")
     ),
+    # RFC 8693 §2.2.2: also where one of the two tokens is not acceptable to the server
+    (
+        "invalid_request",
+        "",
+        "does not accept the exchange for {target}: the caller's token, our actor token, or the "
+        "request itself. Check subjectTokenType, issuers and actor of the destination against what "
+        "the server's log says",
+    ),
 )

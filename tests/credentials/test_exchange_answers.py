@@ -47,7 +47,7 @@ OTHERS: list[tuple[int, str, str, Reason, str]] = [
     (400, "unsupported_grant_type", "", Reason.INTERNAL_ERROR, "Switch token exchange"),
     (400, "unauthorized_client", "this grant is not allowed", Reason.INTERNAL_ERROR, "that grant"),
     (403, "access_denied", "not this one", Reason.ACCESS_BLOCKED, "by policy"),
-    (400, "invalid_request", "", Reason.INTERNAL_ERROR, "Check the destination"),
+    (400, "invalid_request", "", Reason.INTERNAL_ERROR, "does not accept the exchange"),
     (401, "invalid_client", "", Reason.CREDENTIAL_ERROR, "refused our secret"),
     (400, "interaction_required", "", Reason.INTERACTION_REQUIRED, "asks the user to act"),
     (400, "consent_required", "", Reason.CONSENT_REQUIRED, "wants the user to consent"),
@@ -84,4 +84,4 @@ def test_for_ourselves_no_caller_is_blamed(
 def test_a_description_of_any_shape_is_not_repeated(said: object) -> None:
     verdict = judge(Answer(400, {"error": "invalid_request", "error_description": said}), ASKED)
     assert verdict.denial.reason is Reason.INTERNAL_ERROR
-    assert len(verdict.sentence) < 300
+    assert len(verdict.sentence) < 400
