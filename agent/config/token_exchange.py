@@ -99,6 +99,11 @@ class ShownToken(Strict):
         return self
 
 
+def _nobody(value: object) -> object:
+    """Let `actor: none` say what leaving it out says."""
+    return None if value == "none" else value
+
+
 class TokenExchange(Strict):
     """The caller's token, exchanged at an authorization server for one to this destination."""
 
@@ -114,7 +119,7 @@ class TokenExchange(Strict):
     requested_token_type: Literal["access_token", "jwt"] = Field(
         default="access_token", description="What must come back; another answer is refused."
     )
-    actor: Annotated[ShownToken | None, OneKey] = Field(
+    actor: Annotated[ShownToken | None, BeforeValidator(_nobody), OneKey] = Field(
         default=None, description="Our own token beside the caller's, as the one who acts."
     )
     own: Annotated[ShownToken | None, OneKey] = Field(

@@ -83,6 +83,11 @@ def test_an_exchange_that_means_nothing_is_refused(written: dict[str, Any], word
         TokenExchange.model_validate({"identity": "us", **written})
 
 
+def test_no_actor_may_be_said() -> None:
+    said = TokenExchange.model_validate({"identity": "us", "audience": "a", "actor": "none"})
+    assert said.actor is None
+
+
 def test_the_short_forms_mean_the_long_ones() -> None:
     short = TokenExchange.model_validate(
         {"identity": "us", "scopes": ["s"], "actor": "internal", "subject": "either"}

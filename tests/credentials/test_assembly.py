@@ -22,6 +22,7 @@ from agent.credentials.internal import InternalCredential
 from agent.credentials.keyring import new_key
 from agent.credentials.none import NoCredential
 from agent.credentials.obo import OnBehalfOf
+from agent.credentials.token_exchange import TokenExchange
 from agent.errors import Denial, Reason
 from agent.identity.principal import IssuerKind
 from agent.moment import Moment
@@ -90,6 +91,7 @@ def configure(sts: FakeSts, tmp_path: Path) -> Configure:
                 to("notification", {"obo": {"identity": "task-api", "scopes": ["api://n/x"]}}),
                 to("audit", {"clientCredentials": {"identity": "task-api", "scopes": ["s"]}}),
                 to("crm", {"clientCredentials": {"identity": "keycloak", "scopes": ["s"]}}),
+                to("partner", {"tokenExchange": {"identity": "keycloak", "audience": "partner"}}),
             ],
             "internalTokens": {
                 "issuer": "https://gateway.shop.internal",
@@ -125,6 +127,7 @@ def test_each_destination_gets_the_kind_that_is_written(configure: Configure, bu
         "notification": OnBehalfOf,
         "audit": ClientCredentials,
         "crm": ClientCredentials,
+        "partner": TokenExchange,
     }
     kinds = {d.name: d.credential.kind for d in configure().destinations}
     assert {name: c.kind for name, c in credentials.by_destination.items()} == kinds
@@ -136,7 +139,7 @@ def test_doubt_about_the_caller_denies_wherever_a_caller_matters(
     config = configure()
     credentials = build(config)
     needing = {d.name for d in config.destinations if credentials.needs_caller(d)}
-    assert needing == {"suite", "billing", "ledger", "notification"}
+    assert needing == {"suite", "billing", "ledger", "notification", "partner"}
 
 
 def test_every_destination_speaks_with_its_own_token(
