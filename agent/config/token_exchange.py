@@ -119,7 +119,7 @@ class TokenExchange(Strict):
     requested_token_type: Literal["access_token", "jwt"] = Field(
         default="access_token", description="What must come back; another answer is refused."
     )
-    actor: Annotated[ShownToken | None, BeforeValidator(_nobody), OneKey] = Field(
+    actor: Annotated[ShownToken | None, OneKey, BeforeValidator(_nobody)] = Field(
         default=None, description="Our own token beside the caller's, as the one who acts."
     )
     own: Annotated[ShownToken | None, OneKey] = Field(

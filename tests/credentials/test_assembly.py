@@ -33,6 +33,7 @@ from tests.credentials.conftest import (
     TENANT,
     FakeClock,
     FakeSts,
+    Scripted,
     app,
     caller,
     granted,
@@ -145,7 +146,11 @@ def test_doubt_about_the_caller_denies_wherever_a_caller_matters(
 def test_every_destination_speaks_with_its_own_token(
     sts: FakeSts, configure: Configure, build: Build
 ) -> None:
-    sts.script = lambda form: granted(f"for-{form.get('assertion', form['scope'])}")
+    def answer(form: dict[str, str]) -> Scripted:
+        subject = form.get("assertion") or form.get("subject_token") or form["scope"]
+        return granted(f"for-{subject}", issued_token_type=form.get("requested_token_type"))
+
+    sts.script = answer
     credentials = build(configure())
     who = caller("user-token")
     sent: dict[str, str] = {}
@@ -155,7 +160,7 @@ def test_every_destination_speaks_with_its_own_token(
         sent[name] = dict(got.headers).get("authorization", "")
     assert sent["plain"] == ""
     assert sent["suite"] == "Bearer user-token"
-    assert sent["notification"] == "Bearer for-user-token"
+    assert sent["notification"] == sent["partner"] == "Bearer for-user-token"
     assert sent["audit"] == sent["crm"] == "Bearer for-s"
     for name in ("billing", "ledger", "batch"):
         jws = jose.parse(sent[name].removeprefix("Bearer "))
