@@ -19,6 +19,7 @@ from envoy.service.auth.v3.external_auth_pb2 import CheckRequest, CheckResponse
 
 from agent.app import App
 from agent.config.loading import load
+from agent.identity.refresh import Source
 from demo.ports import Ports
 from vectors.ring import Ring
 
@@ -90,15 +91,15 @@ class Court:
     def __enter__(self) -> Court:
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="court-")))
-            self.audit = folder / "audit.log"
+            self.audit, self.socket = folder / "audit.log", folder / "agent.sock"
             self.pages = _Pages()
             stack.callback(self.pages.server_close)
             threading.Thread(target=self.pages.serve_forever, args=(0.05,), daemon=True).start()
             stack.callback(self.pages.shutdown)
             stack.callback(self.pages.held.set)
-            file = folder / "attache.yaml"
-            file.write_text(json.dumps(self._configuration(folder)), encoding="utf-8")
-            self.app = App(file, load(file))
+            self.file = folder / "attache.yaml"
+            self.file.write_text(json.dumps(self._configuration(folder)), encoding="utf-8")
+            self.app = App(self.file, load(self.file))
             self.app.start()
             stack.callback(self.app.stop)
             self._stack = stack.pop_all()
@@ -146,6 +147,11 @@ class Court:
             mint("ec256-b", self.claims() | internal, typ="at+jwt"),
         ]
 
+    def source(self, owner: str) -> Source:
+        """The first document of the issuer of this name, and what the agent knows of it."""
+        sources = self.app._trust._sources.values()
+        return next(source for source in sources if source.owner == owner)
+
     def decide(self, message: bytes, seconds: float = SECONDS) -> Verdict:
         """The agent's answer to these bytes."""
         return verdict(self.app.decide(message, seconds))
@@ -156,6 +162,8 @@ class Court:
 
     def _configuration(self, folder: Path) -> dict[str, Any]:
         ports, op = Ports(), f"{self.pages.origin}/op"
+        self.inbound, application = ports.take(), self.pages.origin.removeprefix("http://")
+        self.pages.pages[API] = b"the application"
         ring = self.ring
         self.pages.publish(op, "/op", ring.jwks(*OP_KEYS))
         for version in ("", "/v2.0"):
@@ -169,7 +177,7 @@ class Court:
         return {
             "workload": {"name": "task-api", "namespace": "shop"},
             "listeners": {
-                "inbound": {"port": ports.take(), "application": "127.0.0.1:1"},
+                "inbound": {"port": self.inbound, "application": application},
                 "outbound": {"port": ports.take()},
             },
             "issuers": [
@@ -196,7 +204,7 @@ class Court:
                 {"name": "open", "hosts": ["open.shop"], "credential": {"none": {}}},
             ],
             "agent": {
-                "socket": str(folder / "agent.sock"),
+                "socket": str(self.socket),
                 "admin": f"127.0.0.1:{ports.take()}",
                 **self._agent,
             },
