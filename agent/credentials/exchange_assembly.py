@@ -49,27 +49,23 @@ def _own(
     minter: Minter | None,
     exchange: Exchange,
 ) -> Source:
-    client = _oauth(clients, identity)
-    if config.client_credentials:
-        asked = config.client_credentials
+    asked = config.client_credentials
+    client = _oauth(clients, asked.identity if asked and asked.identity else identity)
+    name = f"{client.authority} {client.identity.client_id} {config.model_dump_json()}"
+    if asked:
+        audience, resource = asked.audience or "", asked.resource or ""
         return ByClientCredentials(
-            ClientCredentials(
-                destination,
-                asked.scopes,
-                asked.audience or "",
-                _oauth(clients, asked.identity or identity),
-                exchange,
-                asked.resource or "",
-            )
+            name,
+            ClientCredentials(destination, asked.scopes, audience, client, exchange, resource),
         )
     if config.internal and minter:
         grant = Grant(config.internal.audience or client.assertion_audience, config.internal.scopes)
-        return ByMinting(grant, minter)
+        return ByMinting(name, grant, minter)
     if config.file:
         about = Asked(
             destination, client.name, client.identity.client_id, "", (), False, client.authority
         )
-        return ByFile(config.file.path, config.file.token_type, about, exchange.ledger)
+        return ByFile(name, config.file.path, config.file.token_type, about, exchange.ledger)
     raise ValueError(f"destination '{destination}': a token of our own cannot be built")
 
 

@@ -26,7 +26,10 @@ class Shown:
 
 
 class Source(Protocol):
-    """Where a token of our own comes from."""
+    """Where a token of our own comes from; `name` tells it from every other source."""
+
+    @property
+    def name(self) -> str: ...
 
     def obtain(self, moment: Moment) -> Shown | Denial:
         """The token, or why there is none; may wait for at most `moment.deadline` seconds."""
@@ -40,7 +43,8 @@ class Source(Protocol):
 class ByClientCredentials:
     """Obtained as a client, and kept while it serves."""
 
-    def __init__(self, credential: ClientCredentials) -> None:
+    def __init__(self, name: str, credential: ClientCredentials) -> None:
+        self.name = name
         self._credential = credential
 
     def obtain(self, moment: Moment) -> Shown | Denial:
@@ -58,7 +62,8 @@ class ByClientCredentials:
 class ByMinting:
     """Minted about ourselves, anew each time."""
 
-    def __init__(self, grant: Grant, minter: Minter) -> None:
+    def __init__(self, name: str, grant: Grant, minter: Minter) -> None:
+        self.name = name
         self._grant = grant
         self._minter = minter
 
@@ -76,7 +81,8 @@ class ByMinting:
 class ByFile:
     """Read from a file each time: something else keeps it fresh."""
 
-    def __init__(self, path: Path, kind: str, asked: Asked, ledger: Ledger) -> None:
+    def __init__(self, name: str, path: Path, kind: str, asked: Asked, ledger: Ledger) -> None:
+        self.name = name
         self._path = path
         self._type = token_type(kind)
         self._asked = asked

@@ -64,7 +64,8 @@ class TokenExchange:
                     config.resource,
                     config.subject_token_type,
                     config.requested_token_type,
-                    config.actor.model_dump_json() if config.actor else None,
+                    parts.actor.name if parts.actor else None,
+                    parts.own.name if parts.own else None,
                 ]
             ),
         )

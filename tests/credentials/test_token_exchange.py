@@ -281,6 +281,15 @@ def test_what_makes_another_token_has_another_place(sts: FakeSts, make: Make) ->
     assert len(sts.forms) == len(variants)
 
 
+@pytest.mark.must(27)
+def test_two_tokens_of_our_own_have_two_places(sts: FakeSts, make: Make, tmp_path: Path) -> None:
+    for name in ("one", "two", "one"):
+        (tmp_path / name).write_text(name)
+        got = make(subject="app", own={"file": str(tmp_path / name)}).obtain(None, MOMENT)
+        assert bearer(got) == f"for-{name}"
+    assert len(sts.forms) == 2
+
+
 # How long it serves
 
 
