@@ -11,6 +11,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from agent.cli_revocations import app as revocations
 from agent.config.loading import ConfigInvalid, load, missing_files
 
 INVALID = 2
@@ -26,6 +27,7 @@ envoy = typer.Typer(no_args_is_help=True, help="Configuration for the Envoy besi
 keys = typer.Typer(no_args_is_help=True, help="Signing keys of internal tokens.")
 app.add_typer(envoy, name="envoy")
 app.add_typer(keys, name="keys")
+app.add_typer(revocations, name="revocations")
 
 ConfigOption = Annotated[Path, typer.Option("--config", help="attache.yaml", show_default=False)]
 FolderOption = Annotated[Path, typer.Option("--keys", help="internalTokens.keys")]

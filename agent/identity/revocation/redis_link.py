@@ -81,7 +81,10 @@ def sentence(error: Exception, config: RedisList) -> str:
     if isinstance(error, (redis.AuthenticationError, redis.exceptions.AuthorizationError)):
         return f"{where} refused the login; check username and passwordFile"
     if isinstance(error, redis.exceptions.NoPermissionError):
-        return f"{where} forbids the command; allow GET, HLEN and HGETALL on {config.key}*"
+        return (
+            f"{where} forbids the command; allow GET, HLEN, HGETALL, MULTI and EXEC on "
+            f"{config.key}*, and HSET, HDEL and INCR to whoever writes"
+        )
     if isinstance(error, redis.exceptions.BusyLoadingError):
         return f"{where} is loading its data; wait"
     if isinstance(error, redis.TimeoutError):
