@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.identity.revocation.entry import Entry, Mistake, read_entry, time_of, written
@@ -69,6 +69,7 @@ def test_what_is_no_entry_is_refused_with_a_remedy(said: object, member: str, pa
 TEXT = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1, max_size=20)
 
 
+@settings(deadline=None)
 @given(
     st.builds(
         Entry,
