@@ -104,7 +104,7 @@ def test_a_broken_or_vanished_file_keeps_the_list_and_says_why(listed: tuple[Doo
         assert door.readiness()[0] == 200
         assert door.reason(ann) == "revoked"
         assert words in door.revocation()["error"]
-        assert words in door.pod.output()
+        until(lambda w=words: w in door.pod.output(), f"the log says {words}")
         write(file, {"subject": "ann"})
         until(lambda: not door.degraded(), "the alarm ends")
     door.takes(ann, lambda: write(file), "allow")
