@@ -75,7 +75,7 @@ class Requirement(Strict):
     )
     auth_context: Text | None = Field(
         default=None,
-        description="Authentication context: of Entra in acrs, of other issuers in acrs or acr.",
+        description="Authentication context: Entra says it in acrs, other issuers in acr.",
     )
     acr: Annotated[tuple[Acr, ...], Field(strict=False)] = Field(
         default=(), description="One of these values of acr, the preferred one first."

@@ -15,6 +15,7 @@ from agent.credentials.shelf import Shelf
 from agent.credentials.subject import expired
 from agent.credentials.token import OVERHEAD
 from agent.errors import Denial, Reason
+from agent.identity.claims import is_time
 from agent.identity.principal import IssuerKind, Kind, Principal, Verified
 
 _MAX_CLAIM = 4096  # bytes (SECURITY.md 13)
@@ -158,13 +159,16 @@ def _act(actors: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _copied(theirs: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
-    """The caller's claims that the destination asked for: texts, or lists of texts, bounded."""
+    """The caller's claims that the destination asked for: texts, or lists of texts, bounded.
+
+    And when the user signed in, in seconds, so that the next hop's `maxAge` can be met.
+    """
     copied: dict[str, Any] = {}
     for name in names:
         value = theirs.get(name)
         if isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value):
             value = list(value)
-        elif not isinstance(value, str):
+        elif not isinstance(value, str) and not (name == "auth_time" and is_time(value)):
             continue
         if name not in RESERVED and len(_json(value)) <= _MAX_CLAIM:
             copied[name] = value

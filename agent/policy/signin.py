@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agent.config.requirements import Requirement
 from agent.errors import Denial, Reason
@@ -28,11 +28,12 @@ def unmet(principal: Principal, requirement: Requirement, now: float) -> Unmet |
 
     *now* is in UTC seconds. Pure.
     """
-    wanted = requirement.auth_context
+    wanted, max_age = requirement.auth_context, requirement.max_age
+    if wanted is None and max_age is None and not requirement.acr:
+        return None  # as nearly always
     context = wanted if wanted is not None and wanted not in _contexts(principal) else None
     claims = principal.claims
     acr = () if text(claims, "acr") in requirement.acr else requirement.acr
-    max_age = requirement.max_age
     if max_age is not None and _recent(claims, max_age, now):
         max_age = None
     if context is None and not acr and max_age is None:
@@ -58,8 +59,10 @@ def signed_in(principal: Principal, requirement: Requirement, now: float) -> Den
     parameters = asked(principal, lacks)
     if principal.issuer_kind is IssuerKind.ENTRA and lacks.context:
         challenge = {"access_token": {"acrs": {"essential": True, "value": lacks.context}}}
-        return _with(denial, parameters, json.dumps(challenge, separators=(",", ":")))
-    return _with(denial, (("error", "insufficient_user_authentication"), *parameters), None)
+        claims = json.dumps(challenge, separators=(",", ":"))
+        return replace(denial, claims=claims, challenge=parameters)
+    error = ("error", "insufficient_user_authentication")
+    return replace(denial, challenge=(error, *parameters))
 
 
 def asked(principal: Principal, lacks: Unmet) -> Parameters:
@@ -83,7 +86,7 @@ def _can_be_asked(principal: Principal, lacks: Unmet) -> bool:
         return False  # nobody signs in
     if principal.issuer_kind is not IssuerKind.ENTRA:
         return True
-    # docs/decisions/010: Entra takes no acr_values, and adds auth_time only where the API's
+    # docs/decisions/012: Entra takes no acr_values, and adds auth_time only where the API's
     # registration says so; a context is asked for by a claims challenge, of those who know it.
     if lacks.acr or (lacks.max_age is not None and not lacks.dated):
         return False
@@ -131,14 +134,3 @@ def _sentence(lacks: Unmet) -> str:
         young = f"a sign-in at most {lacks.max_age:g} seconds ago"
         parts.append(young if lacks.dated else f"{young}; the token does not say when it was")
     return "this route needs " + ", and ".join(parts)
-
-
-def _with(denial: Denial, challenge: Parameters, claims: str | None) -> Denial:
-    return Denial(
-        denial.reason,
-        denial.detail,
-        denial.required,
-        denial.granted,
-        claims=claims,
-        challenge=challenge,
-    )

@@ -279,6 +279,15 @@ def test_texts_and_lists_of_texts_are_passed_on_within_bounds(value: object, kep
     assert "missing" not in claims
 
 
+@pytest.mark.parametrize(
+    ("value", "kept"), [(1000, True), (True, False), (-1, False), (10**30, False), ([1], False)]
+)
+def test_when_the_user_signed_in_may_be_passed_on(value: object, kept: bool) -> None:
+    claims = claims_of(caller(claims={"auth_time": value}), grant=Grant("b", (), ("auth_time",)))
+    assert ("auth_time" in claims) == kept
+    assert "n" not in claims_of(caller(claims={"n": 1}), grant=Grant("b", (), ("n",)))
+
+
 @pytest.mark.parametrize("name", sorted(RESERVED))
 def test_no_copied_claim_takes_a_reserved_place(name: str) -> None:
     who = caller(claims={name: "forged"})

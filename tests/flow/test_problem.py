@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from agent.errors import STATUS, Denial, Reason
 from agent.flow.problem import TITLES, Answer, Challenger, answer, grpc_answer
 
+Write = Callable[[Denial, str, Challenger], Answer]
 ENTRA = Challenger("https://login.microsoftonline.com/common/oauth2/v2.0/authorize", "client-1")
 
 
@@ -140,6 +142,51 @@ def test_the_challenge_has_the_form_that_clients_know(denial: Denial, written: s
 @pytest.mark.parametrize("reason", [reason for reason in Reason if STATUS[reason] == 401])
 def test_every_401_has_a_challenge(reason: Reason) -> None:
     assert (challenge(Denial(reason, "no")) or "").startswith('Bearer realm=""')
+
+
+INVALID, INSUFFICIENT = "invalid_token", "insufficient_scope"
+ANSWERS: dict[Reason, tuple[int, str | None]] = {  # status; error of the challenge, None: no one
+    Reason.MISSING_TOKEN: (401, ""),
+    Reason.MALFORMED_TOKEN: (401, INVALID),
+    Reason.INVALID_TOKEN: (401, INVALID),
+    Reason.EXPIRED_TOKEN: (401, INVALID),
+    Reason.UNTRUSTED_ISSUER: (401, INVALID),
+    Reason.WRONG_AUDIENCE: (401, INVALID),
+    Reason.UNKNOWN_KEY: (401, INVALID),
+    Reason.REVOKED: (401, INVALID),
+    Reason.STEP_UP_REQUIRED: (401, INVALID),  # its checks say which error and what is asked for
+    Reason.INTERACTION_REQUIRED: (401, INVALID),
+    Reason.TENANT_NOT_ALLOWED: (403, INSUFFICIENT),
+    Reason.USER_REQUIRED: (403, INSUFFICIENT),
+    Reason.APP_REQUIRED: (403, INSUFFICIENT),
+    Reason.INSUFFICIENT_SCOPE: (403, INSUFFICIENT),
+    Reason.INSUFFICIENT_ROLE: (403, INSUFFICIENT),
+    Reason.BAD_PATH: (400, None),
+    Reason.NO_ROUTE: (403, None),
+    Reason.CALL_LOOP: (403, None),
+    Reason.NO_SUBJECT: (403, None),
+    Reason.AMBIGUOUS_SUBJECT: (403, None),
+    Reason.CONSENT_REQUIRED: (403, None),
+    Reason.ACCESS_BLOCKED: (403, None),
+    Reason.DESTINATION_NOT_ALLOWED: (403, None),
+    Reason.CREDENTIAL_ERROR: (503, None),
+    Reason.ISSUER_UNAVAILABLE: (503, None),
+    Reason.RATE_LIMITED: (503, None),
+    Reason.DEADLINE: (503, None),
+    Reason.INTERNAL_ERROR: (500, None),
+}
+
+
+@pytest.mark.must(18)
+@pytest.mark.parametrize("reason", list(Reason))
+@pytest.mark.parametrize("write", [answer, grpc_answer])
+def test_each_reason_has_its_status_and_its_challenge(reason: Reason, write: Write) -> None:
+    status, error = ANSWERS[reason]
+    made = write(Denial(reason, "no"), "c-1", ENTRA)
+    header = dict(made.headers).get("www-authenticate")
+    found = re.search(r'error="(\w+)"', header) if header is not None else None
+    assert made.status == status
+    assert (None if header is None else found[1] if found else "") == error
 
 
 def test_without_an_entra_issuer_a_claims_challenge_names_no_place_to_go() -> None:

@@ -16,7 +16,10 @@ MAX_CHAIN = 64  # actors and hops
 
 _TYPES = frozenset({"at+jwt", "application/at+jwt"})  # RFC 9068 §4
 _REQUIRED = ("sub", "aud", "client_id", "jti", "txn")
-_SHAPE = dict.fromkeys((*_REQUIRED, "scope", "tid", "oid", "idtyp"), TEXT) | {"roles": TEXTS}
+_SHAPE = dict.fromkeys((*_REQUIRED, "scope", "tid", "oid", "idtyp"), TEXT) | {
+    "roles": TEXTS,
+    "acrs": TEXTS,
+}
 
 
 class InternalIssuer:
@@ -75,6 +78,7 @@ class InternalIssuer:
             actors=actors,
             txn=claims["txn"],
             hops=claims["hops"],
+            auth_contexts=words(claims, "acrs"),
         )
 
     def _too_long(self, claims: Claims) -> Denial | None:

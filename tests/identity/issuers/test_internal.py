@@ -69,7 +69,7 @@ def chain(length: int) -> dict[str, Any]:
 
 
 def test_a_caller_comes_with_the_chain_that_brought_it(mesh: Any, ring: Any) -> None:
-    found = mesh.verify(ring.mint("ec256", CLAIMS | {"roles": ["R"]}, **AT))
+    found = mesh.verify(ring.mint("ec256", CLAIMS | {"roles": ["R"], "acrs": ["c1"]}, **AT))
     assert isinstance(found, Verified)
     principal = found.principal
     assert (principal.kind, principal.issuer_kind) == (Kind.USER, IssuerKind.INTERNAL)
@@ -77,6 +77,7 @@ def test_a_caller_comes_with_the_chain_that_brought_it(mesh: Any, ring: Any) -> 
     assert principal.actors == (GATEWAY, "shop/edge")
     assert (principal.client, principal.txn, principal.hops) == (GATEWAY, "txn-1", 2)
     assert (principal.scopes, principal.roles) == ({"tasks.read", "tasks.write"}, {"R"})
+    assert principal.auth_contexts == {"c1"}
 
 
 @pytest.mark.parametrize(
@@ -137,6 +138,7 @@ def test_optional_parts_may_be_left_out(
         (chain(40), Reason.MALFORMED_TOKEN),
         ({"scope": ["a"]}, Reason.INVALID_TOKEN),
         ({"roles": "R"}, Reason.INVALID_TOKEN),
+        ({"acrs": "c1"}, Reason.INVALID_TOKEN),
         ({"tid": 1}, Reason.INVALID_TOKEN),
         ({"oid": []}, Reason.INVALID_TOKEN),
         ({"idtyp": "app"}, Reason.INVALID_TOKEN),
