@@ -103,8 +103,3 @@ _VALUES = {
     "tenant": _tenants,
     "issuer": _issuers,
 }
-
-
-def only_live(entries: Iterable[Entry], now: float) -> tuple[Entry, ...]:
-    """*entries* without those that have ended, each once."""
-    return tuple(dict.fromkeys(entry for entry in entries if not entry.over(now)))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from agent.identity.principal import IssuerKind, Kind, Principal
-from agent.identity.revocation.compiled import Revocations, only_live
+from agent.identity.revocation.compiled import Revocations
 from agent.identity.revocation.entry import Entry, read_entry
 
 OID = "0a1b2c3d-1111-4222-8333-ABCDEFabcdef"
@@ -91,8 +91,7 @@ def test_a_token_that_does_not_say_when_it_was_issued_may_have_been_issued_befor
 
 
 def test_an_absent_claim_matches_nothing() -> None:
-    bare = principal(subject="", client="", tenant="")
-    bare = principal(subject="x", client="", tenant="") if not bare.subject else bare
+    bare = principal(subject="x", client="", tenant="")
     empty = Principal(**{name: getattr(bare, name) for name in bare.__slots__} | {"claims": {}})
     entries = [Entry(session="s1"), Entry(token_id="None"), Entry(client="None"), Entry(tenant="-")]
     assert Revocations(entries).find(empty, NOW) is None
@@ -124,8 +123,3 @@ def test_what_is_asked_does_not_grow_with_the_list(
     entries = [Entry(subject=f"s{n}", tenant="t1") for n in range(many)]
     assert Revocations(entries).find(principal(), NOW) is None
     assert asked == []
-
-
-def test_what_has_ended_is_dropped_and_what_is_said_twice_counts_once() -> None:
-    ended, lasting = Entry(subject="a", until=9_999.0), Entry(subject="b")
-    assert only_live([ended, lasting, lasting], NOW) == (lasting,)
