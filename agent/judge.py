@@ -102,7 +102,7 @@ class Judge:
                 txn=facts.txn,
                 trace_id=facts.trace_id,
                 issuer=principal.issuer if principal else None,
-                kid=facts.verified.key_id if facts.verified else None,
+                kid=(facts.verified.key_id or None) if facts.verified else None,
                 token_hash=facts.verified.token_hash if facts.verified else None,
                 credential=facts.credential,
                 latency_ms=elapsed * 1000,

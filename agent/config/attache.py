@@ -124,6 +124,28 @@ def issuers_are_unique(config: Attache) -> Iterator[Problem]:
             owners[value] = issuer.name
 
 
+def one_introspection(config: Attache) -> Iterator[Problem]:
+    """An opaque token names nobody: there must be one place only that it can be sent to."""
+    owner = ""
+    for index, issuer in enumerate(config.issuers):
+        if issuer.introspection is None:
+            continue
+        if owner:
+            yield (
+                ("issuers", index, "introspection"),
+                f"opaque tokens go to '{owner}' already, and only one server may see them; "
+                "remove one of the two",
+            )
+        owner = issuer.name
+        for other in config.issuers:
+            if other.internal and issuer.introspection.issuer in other.internal.issuers:
+                yield (
+                    ("issuers", index, "introspection", "issuer"),
+                    f"'{other.name}' mints in this name, and its tokens are never introspected; "
+                    "write the issuer of the opaque tokens",
+                )
+
+
 def _claimed(issuer: Issuer) -> tuple[str, ...]:
     """Whose tokens an entry takes; for Entra and B2C a name of the tenant, not its `iss`."""
     if issuer.oidc:
@@ -305,6 +327,7 @@ RULES = (
     names_are_unique,
     hosts_are_unique,
     issuers_are_unique,
+    one_introspection,
     any_tenant_stands_alone,
     listeners_exist,
     routes_can_be_met,

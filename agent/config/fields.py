@@ -108,7 +108,7 @@ def _duration(value: object) -> float:
     return float(value)
 
 
-def _secure_url(value: object) -> str:
+def secure_url(value: object) -> str:
     """An absolute https URL without a trailing secret: no user, no fragment (SECURITY.md 32)."""
     if not isinstance(value, str):
         raise ValueError("a URL is text; write https://host/path")  # noqa: TRY004 - pydantic's
@@ -153,7 +153,7 @@ Duration = Annotated[
 ]
 Url = Annotated[
     str,
-    BeforeValidator(_secure_url, json_schema_input_type=str),
+    BeforeValidator(secure_url, json_schema_input_type=str),
     Field(description="An https URL; plain http for loopback only."),
 ]
 Name = Annotated[

@@ -5,9 +5,15 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
-from agent.config.fields import File, Name, Strict, Text, Url, one_of
+from agent.config.fields import Duration, File, Name, Strict, Text, Url, one_of, secure_url
 
 _GUID = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 _UPPER_GUID = re.compile(_GUID, re.IGNORECASE)
@@ -17,6 +23,18 @@ Algorithm = Literal[
 ]
 Audiences = Annotated[tuple[Text, ...], Field(min_length=1, strict=False)]
 Algorithms = Annotated[tuple[Algorithm, ...], Field(min_length=1, strict=False)]
+
+
+def _names(value: object) -> object:
+    """Let one name stand for a list of one."""
+    return (value,) if isinstance(value, str) else value
+
+
+ClaimNames = Annotated[
+    tuple[Annotated[str, Field(min_length=1, max_length=256)], ...],
+    BeforeValidator(_names, json_schema_input_type=str | list[str]),
+    Field(min_length=1, max_length=16, strict=False),
+]
 
 
 def _tenant(value: object) -> object:
@@ -72,19 +90,8 @@ class B2C(Strict):
     )
 
 
-class Oidc(Strict):
-    """Any OpenID Connect issuer with discovery."""
-
-    issuer: Url
-    ca_file: File | None = None
-    audiences: Audiences = Field(description="Accepted values of aud, matched exactly.")
-    algorithms: Algorithms = Field(
-        default=("RS256", "ES256"), description="The signature algorithms that its keys may use."
-    )
-
-
 class KeyDocument(Strict):
-    """Where a trust domain's keys come from: a mounted file, or a URL."""
+    """Where keys come from without discovery: a mounted file, or a URL."""
 
     file: File | None = None
     url: Url | None = None
@@ -96,6 +103,105 @@ class KeyDocument(Strict):
         if self.file and self.ca_file:
             raise ValueError("caFile belongs to a url, not to a file; remove it")
         return self
+
+
+class Claims(Strict):
+    """Which claims say what. A name is taken to the letter first, then as a path with dots."""
+
+    scopes: ClaimNames | None = Field(
+        default=None, description="Scopes: a text with spaces, or a list. Default: scope and scp."
+    )
+    roles: ClaimNames | None = Field(
+        default=None, description="Roles: a list, or one role. Default: roles, realm_access.roles."
+    )
+    client: ClaimNames | None = Field(
+        default=None, description="The client; the first one there. Default: client_id, azp, cid."
+    )
+    subject: ClaimNames | None = Field(
+        default=None, description="Who is calling; the first one there. Default: sub."
+    )
+    tenant: ClaimNames | None = Field(
+        default=None, description="The caller's tenant; the first one there. Default: tid."
+    )
+    audience: ClaimNames | None = Field(
+        default=None,
+        description="What is compared with audiences where a token has no aud: client_id for "
+        "Amazon Cognito, for example. Default: nothing, such a token is refused.",
+    )
+
+
+Callers = Literal["told", "users", "apps"]
+_CALLERS = (
+    "Whether its tokens are users' or apps': as each token tells (a user's where it does not), "
+    "all of them users', or all of them apps'."
+)
+
+
+class Oidc(Strict):
+    """Any OpenID Connect issuer: keys by discovery, or from where jwks says."""
+
+    # Before `issuer`, whose validator asks for it.
+    jwks: KeyDocument | None = Field(
+        default=None, description="Where the keys are, for an issuer without discovery."
+    )
+    issuer: Text = Field(
+        description="The value of iss, to the letter; without jwks the https URL that discovery "
+        "starts at."
+    )
+    ca_file: File | None = None
+    audiences: Audiences = Field(description="Accepted values of aud, matched exactly.")
+    algorithms: Algorithms = Field(
+        default=("RS256", "ES256"), description="The signature algorithms that its keys may use."
+    )
+    profile: Literal["generic", "rfc9068"] = Field(
+        default="generic",
+        description="rfc9068: every token must be a JWT access token by RFC 9068, with typ at+jwt "
+        "and all claims that it requires.",
+    )
+    claims: Claims = Claims()
+    callers: Callers = Field(default="told", description=_CALLERS)
+
+    @field_validator("issuer")
+    @classmethod
+    def _reachable(cls, value: str, info: ValidationInfo) -> str:
+        """What is asked for keys is a URL; a mere name may look as it likes, but not unsafe."""
+        named_only = info.data.get("jwks") is not None
+        return value if named_only and not value.startswith("http:") else secure_url(value)
+
+    @model_validator(mode="after")
+    def _one_ca(self) -> Oidc:
+        if self.jwks and self.ca_file:
+            raise ValueError("caFile is for discovery, and jwks does without; write jwks.caFile")
+        return self
+
+
+class Introspection(Strict):
+    """Opaque tokens, explained by the server that issued them (RFC 7662)."""
+
+    url: Url = Field(description="The introspection endpoint.")
+    ca_file: File | None = None
+    client_id: Text = Field(description="Our own client id there.")
+    secret_file: File = Field(description="Our client secret; read anew when it changes.")
+    auth_method: Literal["client_secret_basic", "client_secret_post"] = Field(
+        default="client_secret_basic",
+        description="How we prove ourselves (RFC 6749 section 2.3.1).",
+    )
+    issuer: Text | None = Field(
+        default=None,
+        description="What iss must be where the answer has one. JWTs of this iss are asked about "
+        "too, unless another issuer claims them.",
+    )
+    audiences: Audiences = Field(description="Accepted values of aud, matched exactly.")
+    cache: Annotated[Duration, Field(le=3600)] = Field(
+        default=60,
+        description="How long an answer is believed; never beyond the token's expiry. A token "
+        "that its server revokes is accepted for so long.",
+    )
+    require_expiry: bool = Field(
+        default=True, description="Refuse a token whose answer says no exp; RFC 7662 allows it."
+    )
+    claims: Claims = Claims()
+    callers: Callers = Field(default="told", description=_CALLERS)
 
 
 class Internal(Strict):
@@ -120,15 +226,19 @@ class Issuer(Strict):
     b2c: B2C | None = Field(default=None, alias="b2c")
     oidc: Oidc | None = None
     internal: Internal | None = None
+    introspection: Introspection | None = None
 
     @model_validator(mode="after")
     def _one(self) -> Issuer:
-        one_of(self, "entra", "b2c", "oidc", "internal")
+        one_of(self, *_KINDS)
         return self
 
     @property
-    def rules(self) -> Entra | B2C | Oidc | Internal:
+    def rules(self) -> Rules:
         """The kind that is set."""
-        kind = one_of(self, "entra", "b2c", "oidc", "internal")
-        rules: Entra | B2C | Oidc | Internal = getattr(self, kind)
+        rules: Rules = getattr(self, one_of(self, *_KINDS))
         return rules
+
+
+Rules = Entra | B2C | Oidc | Internal | Introspection
+_KINDS = ("entra", "b2c", "oidc", "internal", "introspection")

@@ -79,7 +79,7 @@ class Badge:
         self.stripped = Part(remove=self.always_removed)
         self._stripped_few = Part(remove=tuple(n for n in self.always_removed if "_" not in n))
         self._nobody = self._stamp(None)
-        self._stamps: dict[bytes, Stamp] = {}
+        self._stamps: dict[bytes, tuple[Principal, Stamp]] = {}
 
     def strip(self, underscores_refused: bool) -> Part:
         """What is removed from everybody's request; no variants where none can have come in."""
@@ -89,13 +89,15 @@ class Badge:
         """The headers of a caller, made once for each token."""
         if verified is None:
             return self._nobody
+        principal = verified.principal
         known = self._stamps.get(verified.token_hash)
-        if known is None:
-            known = self._stamp(verified.principal)
+        # An opaque token may say something else the next time that its server is asked.
+        if known is None or known[0] is not principal:
+            known = (principal, self._stamp(principal))
             if len(self._stamps) >= _STAMPS:
                 self._stamps.clear()  # cheaper than an order of use, and as bounded
             self._stamps[verified.token_hash] = known
-        return known
+        return known[1]
 
     def headers(self, principal: Principal | None) -> tuple[dict[str, str], list[str], int]:
         """Return (headers to write, names to remove, values dropped) for *principal*.

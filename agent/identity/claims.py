@@ -46,11 +46,17 @@ def premature(times: Window, now: float, skew: float) -> Denial | None:
     return None
 
 
-def other_audience(claims: Claims, audiences: Collection[str]) -> Denial | None:
-    """RFC 7519 §4.1.3: one of the token's audiences is exactly one of *audiences*."""
-    if "aud" not in claims:
+def other_audience(
+    claims: Claims, audiences: Collection[str], stand_ins: Collection[str] = ()
+) -> Denial | None:
+    """RFC 7519 §4.1.3: one of the token's audiences is exactly one of *audiences*.
+
+    A token without `aud` is asked for the first of *stand_ins* that it has.
+    """
+    found = (at(claims, name) for name in stand_ins)
+    named = claims["aud"] if "aud" in claims else next((v for v in found if v is not None), None)
+    if "aud" not in claims and named is None:
         return Denial(Reason.WRONG_AUDIENCE, "The token names no audience.")
-    named = claims["aud"]
     if isinstance(named, str):
         named = [named]
     if not named or not _is_texts(named):
@@ -115,14 +121,21 @@ def words(claims: Claims, name: str) -> frozenset[str]:
 def at(claims: Claims, path: str) -> Any:
     """The value at *path*, None where there is none: that very name, else the way its dots show.
 
-    >>> at({"a.b": 1, "a": {"b": 2}}, "a.b"), at({"a": {"b.c": 3}}, "a.b.c")
-    (1, 3)
+    >>> at({"https://x.y/roles": 1, "a.b": {"c": 2}}, "https://x.y/roles")
+    1
+    >>> at({"a": {"c": 1}, "a.b": {"c": 2}}, "a.b.c"), at({"a": [1]}, "a.0")
+    (2, None)
     """
     if path in claims:
         return claims[path]  # names of claims may be URLs, which have dots (RFC 7519 §4.2)
-    head, dot, rest = path.partition(".")
-    inner = claims.get(head) if dot else None
-    return at(inner, rest) if isinstance(inner, Mapping) else None
+    head, dot, rest = path.rpartition(".")
+    tail = ""
+    while dot:  # the longest name first, for names may hold dots themselves
+        tail = f"{rest}.{tail}" if tail else rest
+        if isinstance(inner := claims.get(head), Mapping):
+            return at(inner, tail)
+        head, dot, rest = head.rpartition(".")
+    return None
 
 
 _TRANSACTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}", re.ASCII)

@@ -101,6 +101,25 @@ def parse(token: str, max_bytes: int = MAX_TOKEN) -> Parsed | Denial:
     )
 
 
+def opaque(token: str) -> bool:
+    """Whether *token* is no JOSE object, good or bad: only its own server knows what it means.
+
+    Three parts are a JWS and five a JWE, whatever is in them; and what begins with a JSON object
+    was meant to be one, so it is malformed and nobody is asked about it.
+
+    >>> opaque("ya29.a0AfH6SM"), opaque("a.b.c"), opaque("eyJhbGciOiJub25lIn0.x")
+    (True, False, False)
+    """
+    head, *rest = token.split(".")
+    if len(rest) in (2, 4):
+        return False
+    raw = base64url(head.rstrip("=")) if rest else None
+    try:
+        return raw is None or not strict_object(raw)
+    except NotStrict:
+        return True
+
+
 def _header(raw: bytes) -> Header | Denial:
     try:
         members = strict_object(raw)

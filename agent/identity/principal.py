@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any, NewType
 
 RawToken = NewType("RawToken", str)
-"""A compact JWS as it came in, not yet checked by anyone."""
+"""A bearer token as it came in, a compact JWS or opaque, not yet checked by anyone."""
 
 
 class Kind(StrEnum):
@@ -25,6 +25,7 @@ class IssuerKind(StrEnum):
     B2C = "b2c"
     OIDC = "oidc"
     INTERNAL = "internal"
+    INTROSPECTION = "introspection"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +64,9 @@ class Principal:
 class Verified:
     """Proof that a token's signature, issuer, audience and form were checked.
 
-    Only `agent.identity.verifier` makes one. Its time window still has to be asked on every use.
-    `token_hash` is the SHA-256 of the compact token.
+    Only `agent.identity.verifier` and `agent.identity.introspection` make one. Its time window
+    still has to be asked on every use. `token_hash` is the SHA-256 of the token as it came in;
+    `key_id` is empty where a server vouched for it and no key.
     """
 
     token: RawToken = field(repr=False)

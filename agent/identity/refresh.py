@@ -46,9 +46,11 @@ class Source:
         return sources.usable(self.state, now, self.pace)
 
     def issuer(self) -> str | None:
-        """The issuer that the document names; None while it was never loaded."""
-        loaded = self.state.loaded
-        return None if loaded is None else loaded.issuer
+        """The issuer that the document names; None while nobody knows, empty if there is none."""
+        state = self.state
+        if state.loaded is None:
+            return "" if state.absent else None
+        return state.loaded.issuer
 
 
 class Refresher:
@@ -187,16 +189,29 @@ class Refresher:
             source.busy = False
             source.attempts += 1
             source.ended.notify_all()
-        _report(source, before, after, time.monotonic() - began)
+        _report(source, before, after, time.monotonic() - began, self._spare(source))
         self._wake.set()
         with self._progress:
             self._progress.notify_all()
 
+    def _spare(self, source: Source) -> bool:
+        """Whether the other document of the same tenant is there: External ID has no v1."""
+        return any(
+            other.state.loaded is not None
+            for other in self._sources
+            if (other.owner, other.document.group) == (source.owner, source.document.group)
+            and other is not source
+        )
 
-def _report(source: Source, before: State, after: State, seconds: float) -> None:
+
+def _report(source: Source, before: State, after: State, seconds: float, spare: bool) -> None:
     """Say what changed, once: a failure when it begins, its end, and new keys."""
     where = f"issuer '{source.owner}'"
-    if after.error and after.error != before.error:
+    if after.absent and spare and after.error != before.error:
+        log.info(
+            "%s: %s; tokens of that version are refused until it is there.", where, after.error
+        )
+    elif after.error and after.error != before.error:
         held = "the last good keys serve meanwhile" if after.loaded else "its tokens are refused"
         log.warning("%s: %s; %s, and we try again.", where, after.error, held)
     if after.generation != before.generation and after.loaded is not None:

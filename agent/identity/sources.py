@@ -41,6 +41,7 @@ class State:
 
     `generation` counts the changes of `loaded`. `fetched_at` is the last success, `asked_at` the
     last fetch that an unknown key id caused; `failures` are those since the last success.
+    `absent`: there is no such document, its server said when last asked.
     """
 
     loaded: Loaded | None = None
@@ -51,6 +52,7 @@ class State:
     asked_at: float | None = None
     failures: int = 0
     error: str = ""
+    absent: bool = False
 
 
 def due(state: State, now: float) -> bool:
@@ -86,6 +88,7 @@ def succeeded(state: State, loaded: Loaded, now: float, pace: Pace, chance: floa
         next_due=now + pace.refresh * (1.0 - 0.1 * chance),
         failures=0,
         error="",
+        absent=False,
     )
 
 
@@ -100,6 +103,7 @@ def failed(state: State, why: Unusable, now: float, pace: Pace, chance: float) -
         next_due=now + pause,
         failures=state.failures + 1,
         error=why.sentence,
+        absent=why.absent,
     )
 
 

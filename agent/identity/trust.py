@@ -6,13 +6,16 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from agent.config.attache import Attache
-from agent.config.issuers import B2C, Entra, Issuer, Oidc
+from agent.config.issuers import B2C, Entra, Internal, Introspection, Issuer, Oidc
 from agent.errors import Denial
+from agent.identity.introspection.endpoint import Endpoint
+from agent.identity.introspection.introspector import Ask, Introspector
 from agent.identity.issuers.b2c import B2CIssuer
 from agent.identity.issuers.document import Document, Loaded
 from agent.identity.issuers.entra import EntraIssuer
 from agent.identity.issuers.entry import Entry
 from agent.identity.issuers.internal import InternalIssuer
+from agent.identity.issuers.introspection import IntrospectionIssuer
 from agent.identity.issuers.oidc import OidcIssuer
 from agent.identity.principal import IssuerKind, RawToken, Verified
 from agent.identity.refresh import Refresher, Source
@@ -35,8 +38,10 @@ class Trust:
         refresher: Refresher,
         verifier: Verifier,
         clock: Callable[[], float],
+        introspector: Introspector | None = None,
     ) -> None:
         self._entries = entries
+        self._introspector = introspector
         self._sources = sources
         self._refresher = refresher
         self._verifier = verifier
@@ -51,6 +56,7 @@ class Trust:
         previous: Trust | None = None,
         waiting: Waiting = nobody_else,
         notice: Notice | None = None,
+        endpoint: Callable[[Introspection], Ask] = Endpoint,
     ) -> Trust:
         """Assemble what *config* says. What *previous* knows of unchanged documents is kept.
 
@@ -64,9 +70,22 @@ class Trust:
             for entry in entries
             for document in entry.documents
         }
-        threads = config.agent.threads
-        refresher = Refresher(
-            sources.values(), fetch, clock, most_waiting=max(1, threads // 2), waiting=waiting
+        most = max(1, config.agent.threads // 2)
+        refresher = Refresher(sources.values(), fetch, clock, most_waiting=most, waiting=waiting)
+        introspector = next(
+            (
+                Introspector(
+                    IntrospectionIssuer(issuer.name, issuer.introspection, config.agent.clock_skew),
+                    endpoint(issuer.introspection),
+                    clock,
+                    max_tokens=config.agent.max_tokens,
+                    most_waiting=most,
+                    waiting=waiting,
+                )
+                for issuer in config.issuers
+                if issuer.introspection
+            ),
+            None,
         )
         verifier = Verifier(
             sorted(entries, key=lambda entry: _ORDER.index(entry.kind)),
@@ -75,8 +94,9 @@ class Trust:
             skew=config.agent.clock_skew,
             max_tokens=config.agent.max_tokens,
             notice=notice,
+            introspector=introspector,
         )
-        return cls(entries, sources, refresher, verifier, clock)
+        return cls(entries, sources, refresher, verifier, clock, introspector)
 
     def start(self) -> None:
         """Begin to fetch keys, in the background."""
@@ -85,6 +105,8 @@ class Trust:
     def stop(self) -> None:
         """End the background's work; what is known stays."""
         self._refresher.stop()
+        if self._introspector is not None:
+            self._introspector.stop()
 
     def settle(self, load: Callable[[Document], Loaded | None]) -> None:
         """Take what *load* gives for each document instead of fetching: for a decision offline."""
@@ -117,7 +139,7 @@ class Trust:
     def missing(self) -> list[str]:
         """For whose tokens keys are missing, and why: one sentence each."""
         now = self._clock()
-        sentences = []
+        sentences = self._introspector.missing() if self._introspector else []
         for entry in self._entries:
             groups: dict[str, list[Source]] = {}
             for document in entry.documents:
@@ -132,11 +154,12 @@ class Trust:
 
     def status(self) -> list[dict[str, Any]]:
         """What is known of each document, for /status; nothing in it is secret."""
-        return [
+        rows = [
             self._status_of(entry, self._sources[document])
             for entry in self._entries
             for document in entry.documents
         ]
+        return [*rows, self._introspector.status()] if self._introspector else rows
 
     def _status_of(self, entry: Entry, source: Source) -> dict[str, Any]:
         state, now = source.state, self._clock()
@@ -150,6 +173,7 @@ class Trust:
             "keys": sorted(keys.keys) if keys else [],
             "refused": list(keys.refused) if keys else [],
             "usable": source.loaded(now) is not None,
+            "absent": state.absent,
             "ageSeconds": round(now - state.fetched_at, 1) if keys else None,
             "nextSeconds": round(max(0.0, state.next_due - now), 1),
             "failures": state.failures,
@@ -158,11 +182,12 @@ class Trust:
 
 
 def _entries(config: Attache) -> tuple[Entry, ...]:
-    """The issuers whose tokens this agent looks at."""
-    return tuple(_entry(issuer, config.agent.clock_skew) for issuer in config.issuers)
+    """The issuers whose tokens this agent verifies by keys."""
+    made = (_entry(issuer, config.agent.clock_skew) for issuer in config.issuers)
+    return tuple(entry for entry in made if entry is not None)
 
 
-def _entry(issuer: Issuer, skew: float) -> Entry:
+def _entry(issuer: Issuer, skew: float) -> Entry | None:
     rules = issuer.rules
     if isinstance(rules, Entra):
         return EntraIssuer(issuer.name, rules)
@@ -170,4 +195,4 @@ def _entry(issuer: Issuer, skew: float) -> Entry:
         return B2CIssuer(issuer.name, rules)
     if isinstance(rules, Oidc):
         return OidcIssuer(issuer.name, rules)
-    return InternalIssuer(issuer.name, rules, skew)
+    return InternalIssuer(issuer.name, rules, skew) if isinstance(rules, Internal) else None

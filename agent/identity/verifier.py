@@ -10,9 +10,10 @@ from typing import TypeVar
 from agent.errors import Denial, Reason
 from agent.identity.cache import Cache
 from agent.identity.claims import Claims, Window, expired, other_audience, premature, window
+from agent.identity.introspection.introspector import Introspector
 from agent.identity.issuers.document import Document, Loaded
 from agent.identity.issuers.entry import Entry, Signed, invalid, unavailable
-from agent.identity.jose import Header, Parsed, parse
+from agent.identity.jose import Header, Parsed, opaque, parse
 from agent.identity.jwk import VerificationKey
 from agent.identity.principal import RawToken, Verified
 from agent.identity.refresh import Source
@@ -46,7 +47,8 @@ class _Known:
 class Verifier:
     """Verifies tokens under one configuration of issuers.
 
-    *entries* in the order in which they are asked whose token it is. *skew* is in seconds.
+    *entries* in the order in which they are asked whose token it is; what is nobody's may be one
+    that *introspector* asks about. *skew* is in seconds.
     """
 
     def __init__(
@@ -59,39 +61,53 @@ class Verifier:
         max_tokens: int,
         max_bytes: int = MAX_CACHE_BYTES,
         notice: Notice | None = None,
+        introspector: Introspector | None = None,
     ) -> None:
         self._entries = tuple(entries)
         self._sources = sources
         self._ask = ask
         self._skew = skew
+        self._introspector = introspector
         self._cache: Cache[_Known] = Cache(max_tokens, max_bytes)
         self._notice = notice
 
     def verify(self, token: RawToken, moment: Moment) -> Verified | Denial:
         """Return proof of who is calling, or the first reason why there is none.
 
-        Blocks only for an unknown key id, and then for less than `moment.deadline`.
+        Blocks only for an unknown key id or an unknown token of the introspector, and then for
+        less than `moment.deadline`.
         """
-        digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+        digest = _digest(token)
         known = self._cache.get(digest)
         if known is not None:
-            if _still_keyed(known):
+            if _still_keyed(known, moment.now):
                 if denial := self._out_of_time(known.window, moment.now):
                     return denial
                 return known.verified
             self._cache.discard(digest)
+        if self._introspector is not None:
+            held = self._introspector.held(digest, moment.now)
+            if held is not None:
+                return held
+            if opaque(token):
+                return self._introspector.verify(token, digest, moment)
         return self._verify(token, digest, moment)
 
     def recognise(self, token: RawToken) -> bool:
         """Whether *token* reads as one of ours, genuine or not: where it must not go, it does not.
 
         A token that cannot be read strictly could not have been accepted either. Any doubt about
-        an issuer (its metadata is not there yet, the tenant is not listed) counts as ours.
+        an issuer (its metadata is not there yet, the tenant is not listed) counts as ours. An
+        opaque token is ours if it was accepted before: nothing else tells it from a stranger's.
         """
+        if self._introspector is not None and self._introspector.knows(_digest(token)):
+            return True
         parsed = parse(token)
         if isinstance(parsed, Denial):
             return False
         iss = parsed.claims.get("iss")
+        if self._introspector is not None and iss and iss == self._introspector.entry.issuer:
+            return True
         found = self._locate(iss, parsed.claims) if isinstance(iss, str) else None
         if isinstance(found, Denial):
             return found.reason is not Reason.UNTRUSTED_ISSUER
@@ -106,6 +122,9 @@ class Verifier:
             return Denial(Reason.MALFORMED_TOKEN, "The token names no issuer.")
         found = self._found("issuer", self._locate(iss, parsed.claims))
         if isinstance(found, Denial):
+            nobodys = found.reason is Reason.UNTRUSTED_ISSUER
+            if nobodys and self._introspector and iss == self._introspector.entry.issuer:
+                return self._introspector.verify(token, digest, moment)
             return found
         entry, source = found
         generation = source.state.generation
@@ -171,7 +190,9 @@ class Verifier:
             return times
         denial = (
             self._found("time", expired(times, now, self._skew))
-            or self._found("audience", other_audience(parsed.claims, entry.audiences))
+            or self._found(
+                "audience", other_audience(parsed.claims, entry.audiences, entry.stand_ins)
+            )
             or self._found("time", premature(times, now, self._skew))
         )
         if denial:
@@ -196,12 +217,18 @@ def _forged(parsed: Parsed, key: VerificationKey) -> Denial | None:
     return None
 
 
-def _still_keyed(known: _Known) -> bool:
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+
+
+def _still_keyed(known: _Known, now: float) -> bool:
     """Whether the token's key is still published, by its issuer and with the same meaning.
 
     Asked again only after the document has changed: a key that vanished from a fresh document
-    takes its tokens with it at once.
+    takes its tokens with it at once. Keys that are too old to be trusted do so too.
     """
+    if known.source.loaded(now) is None:
+        return False
     state = known.source.state
     if state.generation == known.generation:
         return True

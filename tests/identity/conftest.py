@@ -160,6 +160,7 @@ class Site:
     answers: dict[str, Answer | bytes] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
+    bodies: list[str] = field(default_factory=list)
     released: threading.Event = field(default_factory=threading.Event)
 
 
@@ -227,6 +228,11 @@ def site(authority: tuple[Path, Path, Path]) -> Iterator[Site]:
     ca_file, certificate, key = authority
 
     class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            length = int(self.headers["Content-Length"])
+            served.bodies.append(self.rfile.read(length).decode())
+            self.do_GET()
+
         def do_GET(self) -> None:
             served.asked.append(self.path)
             served.headers.append(dict(self.headers))

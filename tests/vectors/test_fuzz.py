@@ -114,5 +114,5 @@ def test_an_audit_record_is_one_line_whatever_was_sent(court: Court) -> None:
 
 
 def _lines(court: Court) -> list[bytes]:
-    """All whole lines."""
-    return court.audit.read_bytes().split(b"\n")[:-1]
+    """All whole lines; the file is there with the first of them."""
+    return court.audit.read_bytes().split(b"\n")[:-1] if court.audit.exists() else []

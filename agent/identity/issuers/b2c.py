@@ -35,6 +35,7 @@ class B2CIssuer:
     """User flows of one B2C tenant; they may share an `iss`, but each has its own keys."""
 
     kind = IssuerKind.B2C
+    stand_ins = ()
 
     def __init__(self, name: str, config: B2C) -> None:
         self.name = name
@@ -59,11 +60,11 @@ class B2CIssuer:
         What chooses the keys is what they then have to have signed: no token of one policy can
         name another one here.
         """
-        named = {issuers(document) for document in self.documents}
+        named = {name for document in self.documents if (name := issuers(document))}
         document = self._policies.get(policy_of(claims))
         if document is not None and issuers(document) == iss:
             return document
-        if document is not None and issuers(document) is None:
+        if document is not None and not issuers(document):
             # What this policy's `iss` is, only its metadata can tell.
             near = iss in named or _origin_of(iss) == self._origin
             return unavailable() if near else None

@@ -39,6 +39,7 @@ class EntraIssuer:
     """Listed tenants, each by its own v1 and v2 document; or any tenant, by template."""
 
     kind = IssuerKind.ENTRA
+    stand_ins = ()
 
     def __init__(self, name: str, config: Entra) -> None:
         self.name = name
@@ -72,7 +73,8 @@ class EntraIssuer:
             document
             for document in self.documents
             if (tenant := document.tenant or tid)
-            and (issuers(document) or "").replace(TEMPLATE, tenant) == iss
+            and (issuer := issuers(document))
+            and issuer.replace(TEMPLATE, tenant) == iss
         ]
         if mine:
             # Two documents of one issuer differ in their keys: take that of the token's version.
@@ -82,11 +84,14 @@ class EntraIssuer:
 
     def _not_located(self, iss: str, tid: str, issuers: Issuers) -> Denial | None:
         listed = self._any or tid in self._tenants
+        known = {document.group for document in self.documents if issuers(document)}
         for document in self.documents:
             issuer = issuers(document)
-            if issuer is None:
+            if not issuer:
                 mine = document.tenant in ("", tid)
-                if listed and mine and f"/{tid}/" in iss + "/":
+                # External ID has no v1: where the other version is there, "no" is an answer.
+                never = issuer == "" and document.group in known
+                if listed and mine and not never and f"/{tid}/" in iss + "/":
                     return unavailable()  # may well be ours; nobody can tell yet
             elif not listed:
                 template = issuer.replace(document.tenant, TEMPLATE) if document.tenant else issuer

@@ -14,7 +14,8 @@ from agent.identity.jwk import VerificationKey
 from agent.identity.principal import IssuerKind, Principal
 
 Issuers = Callable[[Document], str | None]
-"""The issuer (or template) that a document names; None while it was never loaded."""
+"""The issuer (or template) that a document names; None while it was never loaded, empty where
+its server says that there is no such document."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,10 @@ class Entry(Protocol):
     def audiences(self) -> frozenset[str]: ...
 
     @property
+    def stand_ins(self) -> tuple[str, ...]:
+        """Claims that are compared with `audiences` where a token has no `aud`."""
+
+    @property
     def documents(self) -> tuple[Document, ...]: ...
 
     def locate(self, iss: str, claims: Claims, issuers: Issuers) -> Document | Denial | None:
@@ -71,10 +76,18 @@ def not_an_access_token(header: Header, claims: Claims) -> Denial | None:
     keycloak = claims.get("typ", "Bearer")  # Keycloak says ID, Refresh, Offline, Logout here
     if not isinstance(keycloak, str) or keycloak.lower() != "bearer":
         return Denial(Reason.INVALID_TOKEN, "The token is not an access token for bearers.")
+    # Cognito says id or access here, Hydra refresh_token or access_token.
+    if claims.get("token_use", "access") not in ("access", "access_token"):
+        return Denial(Reason.INVALID_TOKEN, "The token is not an access token.")
     for name in _FOREIGN_CLAIMS:
         if name in claims:
             return Denial(Reason.INVALID_TOKEN, "The token is not an access token.")
-    if "cnf" in claims:  # RFC 7800 §3.1: without a proof of that key it is a stolen token
+    return bound(claims)
+
+
+def bound(claims: Claims) -> Denial | None:
+    """RFC 7800 §3.1: without a proof of the key in `cnf` it is a stolen token."""
+    if "cnf" in claims:  # docs/decisions/014
         return Denial(Reason.INVALID_TOKEN, "The token is bound to a key; a bearer is not enough.")
     return None
 

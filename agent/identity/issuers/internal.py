@@ -8,7 +8,7 @@ from agent.config.issuers import Internal
 from agent.errors import Denial
 from agent.identity.claims import TEXT, TEXTS, Claims, misshapen, text, transaction, words
 from agent.identity.issuers.document import Document
-from agent.identity.issuers.entry import Issuers, Signed, invalid
+from agent.identity.issuers.entry import Issuers, Signed, bound, invalid
 from agent.identity.principal import IssuerKind, Kind, Principal
 
 MAX_LIFETIME = 3600.0  # seconds; SECURITY.md 30: minutes
@@ -26,6 +26,7 @@ class InternalIssuer:
     """The workloads of one trust domain. *skew* is the tolerance in seconds."""
 
     kind = IssuerKind.INTERNAL
+    stand_ins = ()
 
     def __init__(self, name: str, config: Internal, skew: float) -> None:
         self.name = name
@@ -50,6 +51,7 @@ class InternalIssuer:
         claims = signed.claims
         denial = (
             _other_type(signed)
+            or bound(claims)
             or misshapen(claims, _SHAPE)
             or _incomplete(claims)
             or _stolen_key(signed)

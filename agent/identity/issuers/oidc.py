@@ -2,41 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from agent.config.issuers import Oidc
 from agent.errors import Denial
-from agent.identity.claims import TEXT, TEXTS, WORDS, Claims, misshapen, text, words
+from agent.identity.claims import TEXT, TEXTS, Claims, misshapen, text
+from agent.identity.issuers.dialect import Dialect
 from agent.identity.issuers.document import Document
 from agent.identity.issuers.entry import Issuers, Signed, invalid, not_an_access_token
-from agent.identity.principal import IssuerKind, Kind, Principal
+from agent.identity.principal import IssuerKind, Principal
 
-_SHAPE = {
-    "sub": TEXT,
-    "client_id": TEXT,
-    "azp": TEXT,
-    "scope": TEXT,  # RFC 8693 §4.2
-    "scp": WORDS,  # Okta writes a list, Entra a string
-    "roles": TEXTS,
-}
+# What a dialect may place elsewhere is still refused where it is not what its RFC says.
+_SHAPE = {"sub": TEXT, "client_id": TEXT, "azp": TEXT}
+_SCOPE = {"scope": TEXT}  # RFC 8693 §4.2; who finds a list there says claims.scopes: scope
+_PROFILE_TYPES = frozenset({"at+jwt", "application/at+jwt"})  # RFC 9068 §4
+_PROFILE_REQUIRED = ("aud", "iat")  # RFC 9068 §2.2; iss and exp are required of every token
+_PROFILE_TEXTS = ("sub", "client_id", "jti")
+_PROFILE_SHAPE = _SHAPE | _SCOPE | {"jti": TEXT, "acr": TEXT, "amr": TEXTS}
 
 
 class OidcIssuer:
-    """An issuer with discovery, known by exactly one `iss`."""
+    """An issuer known by exactly one `iss`; its keys come by discovery or from where it says."""
 
     kind = IssuerKind.OIDC
 
     def __init__(self, name: str, config: Oidc) -> None:
         self.name = name
         self.audiences = frozenset(config.audiences)
+        self.stand_ins = config.claims.audience or ()
         self.iss = config.issuer
+        self._profiled = config.profile == "rfc9068"
+        self._shape = _SHAPE if config.claims.scopes else _SHAPE | _SCOPE
+        self._dialect = Dialect.of(config.claims, config.callers)
         # OpenID Connect Discovery §4.1: a terminating slash is removed first.
         url = config.issuer.rstrip("/") + "/.well-known/openid-configuration"
         self._document = Document(
             group="",
             algorithms=config.algorithms,
-            discovery=(url,),
-            ca_file=config.ca_file,
+            discovery=() if config.jwks else (url,),
+            keys=(config.jwks.url or "") if config.jwks else "",
+            file=config.jwks.file if config.jwks else None,
+            ca_file=config.jwks.ca_file if config.jwks else config.ca_file,
             issuer=config.issuer,
         )
         self.documents = (self._document,)
@@ -48,35 +52,34 @@ class OidcIssuer:
     def principal(self, signed: Signed) -> Principal | Denial:
         """Make the caller of an access token."""
         claims = signed.claims
-        if denial := not_an_access_token(signed.header, claims) or misshapen(claims, _SHAPE):
+        denial = not_an_access_token(signed.header, claims) or (
+            _outside_the_profile(signed) if self._profiled else misshapen(claims, self._shape)
+        )
+        if denial:
             return denial
-        client = text(claims, "client_id", "azp")
-        subject = text(claims, "sub") or client
-        if not subject:
-            return invalid("The token names neither a subject nor a client.")
-        return Principal(
-            kind=Kind.APP if _is_app(claims, subject) else Kind.USER,
-            subject=subject,
-            tenant=text(claims, "tid"),
+        return self._dialect.principal(
+            claims,
             issuer=signed.issuer,
-            issuer_name=self.name,
-            issuer_kind=self.kind,
-            client=client,
-            scopes=words(claims, "scope") | words(claims, "scp"),
-            roles=words(claims, "roles") | _keycloak_roles(claims),
+            name=self.name,
+            kind=self.kind,
             expires_at=signed.window.expires_at,
-            claims=claims,
         )
 
 
-def _is_app(claims: Claims, subject: str) -> bool:
-    """RFC 9068 §2.2: a client that acts as itself is its own subject. `gty` is Auth0's word."""
-    if claims.get("gty") == "client-credentials":
-        return True
-    return subject in (claims.get("client_id"), claims.get("azp"))
-
-
-def _keycloak_roles(claims: Claims) -> frozenset[str]:
-    realm = claims.get("realm_access")
-    found = realm.get("roles") if isinstance(realm, Mapping) else None
-    return words({"roles": found}, "roles") if isinstance(found, list) else frozenset()
+def _outside_the_profile(signed: Signed) -> Denial | None:
+    """RFC 9068 §4: the type is named, §2.2: and every required claim is there and well formed."""
+    claims = signed.claims
+    if (signed.header.typ or "").lower() not in _PROFILE_TYPES:
+        return invalid("The token's type is not at+jwt.")
+    for name in _PROFILE_REQUIRED:
+        if name not in claims:
+            return invalid(f"The token has no '{name}'.")
+    if denial := misshapen(claims, _PROFILE_SHAPE):
+        return denial
+    for name in _PROFILE_TEXTS:
+        if not text(claims, name):
+            return invalid(f"The token has no '{name}'.")
+    moment = claims.get("auth_time", 0)
+    if isinstance(moment, bool) or not isinstance(moment, (int, float)) or moment < 0:
+        return invalid("The token's 'auth_time' is not a time.")
+    return None

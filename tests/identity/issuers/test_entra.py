@@ -6,6 +6,7 @@ import pytest
 
 from agent.errors import Denial, Reason
 from agent.identity.principal import IssuerKind, Kind, Verified
+from agent.identity.unusable import Unusable
 
 T1, T2, T3 = (f"{digit * 8}-0000-4000-8000-{'a' * 12}" for digit in "123")
 MSA = "9188040d-6c67-4c5b-b112-36a304b66dad"
@@ -218,6 +219,35 @@ def test_a_missing_document_breaks_the_other_version_only(
     assert denied.status == 503
 
 
+@pytest.mark.parametrize("missing", ["/v2.0", ""])
+def test_a_document_that_the_server_says_is_not_there_trusts_nobody_and_is_looked_for_again(
+    build: Any, web: Any, ring: Any, settled: Any, missing: str
+) -> None:
+    publish(web, ring, T1, T1)
+    url = f"{HOST}/{T1}{missing}/.well-known/openid-configuration"
+    document = web.documents[url]
+    web.documents[url] = Unusable(f"{url} answered 404", absent=True)
+    world = build(web, {"name": "entra", "entra": CONFIG | {"tenants": [T1]}})
+    assert world.trust.missing() == []
+    absent = ring.mint("rsa", V2_CLAIMS if missing else V1_CLAIMS)
+    assert reason(world.verify(absent)) is Reason.UNTRUSTED_ISSUER
+    web.documents[url] = document
+    world.clock.now += 301
+    world.trust._refresher.wake()
+    settled(lambda: isinstance(world.verify(absent, NOW), Verified))
+
+
+def test_a_tenant_of_which_there_is_no_document_at_all_is_said_to_be_missing(
+    build: Any, web: Any, ring: Any, settled: Any
+) -> None:
+    for path in ("", "/v2.0"):
+        url = f"{HOST}/{T1}{path}/.well-known/openid-configuration"
+        web.documents[url] = Unusable(f"{url} answered 400", absent=True)
+    world = build(web, {"name": "entra", "entra": CONFIG | {"tenants": [T1]}}, ready=False)
+    settled(lambda: "answered 400" in str(world.trust.missing()))
+    assert reason(world.verify(ring.mint("rsa", V2_CLAIMS))) is Reason.ISSUER_UNAVAILABLE
+
+
 @pytest.mark.must(9, 32)
 @pytest.mark.parametrize("issuer", [V2.format(T3), "https://evil.example/", V2.format("common")])
 def test_metadata_of_another_tenant_is_refused(
@@ -250,3 +280,81 @@ def test_an_external_id_tenant_has_its_id_in_the_host_too(build: Any, web: Any, 
     assert isinstance(world.verify(ring.mint("rsa", V2_CLAIMS | {"iss": iss})), Verified)
     other = {"iss": iss.replace(T1, T3), "tid": T3}
     assert reason(world.verify(ring.mint("rsa", V2_CLAIMS | other))) is Reason.TENANT_NOT_ALLOWED
+
+
+def test_an_external_id_tenant_has_no_v1_and_lacks_nothing(build: Any, web: Any, ring: Any) -> None:
+    iss, base = f"https://{T1}.ciamlogin.com/{T1}/v2.0", "https://contoso.ciamlogin.com"
+    web.publish(f"{base}/{T1}/v2.0", iss, ring.jwks("rsa"))
+    url = f"{base}/{T1}/.well-known/openid-configuration"
+    web.documents[url] = Unusable(f"{url} answered 404", absent=True)
+    config = {"authority": base, "tenants": [T1], "audiences": ["api-guid"]}
+    world = build(web, {"name": "ciam", "entra": config})
+    assert world.trust.missing() == []
+    user = world.verify(ring.mint("rsa", V2_CLAIMS | {"iss": iss, "idp": "google.com"}))
+    assert isinstance(user, Verified)
+    assert user.principal.issuer == iss
+    for foreign in (V2.format(T1), V1.format(T1), f"{base}/{T1}/v2.0"):
+        found = world.verify(ring.mint("rsa", V2_CLAIMS | {"iss": foreign}))
+        assert reason(found) is Reason.UNTRUSTED_ISSUER  # never 503: it will not get better
+
+
+# Sovereign clouds: (authority, v1 issuer, cloud_instance_name), as their metadata have them.
+CLOUDS = {
+    "public": (HOST, "https://sts.windows.net/{}/", "microsoftonline.com"),
+    "US": ("https://login.microsoftonline.us", "https://sts.windows.net/{}/", "microsoftonline.us"),
+    "China": (
+        "https://login.partner.microsoftonline.cn",
+        "https://sts.chinacloudapi.cn/{}/",
+        "partner.microsoftonline.cn",
+    ),
+}
+
+
+@pytest.mark.must(9)
+@pytest.mark.parametrize("cloud", CLOUDS)
+def test_a_sovereign_cloud_says_itself_what_its_issuers_are(
+    build: Any, web: Any, ring: Any, cloud: str
+) -> None:
+    base, old, name = CLOUDS[cloud]
+    new = base + "/{}/v2.0"
+    jwks = ring.jwks(
+        ring.jwk("rsa", issuer=new.format("{tenantid}"), cloud_instance_name=name),
+        ring.jwk("rsa-b", issuer=new.format("{tenantid}"), cloud_instance_name="other"),
+    )
+    web.publish(f"{base}/{T1}", old.format(T1), ring.jwks("rsa"), cloud_instance_name=name)
+    web.publish(f"{base}/{T1}/v2.0", new.format(T1), jwks, cloud_instance_name=name)
+    config = {"authority": base, "tenants": [T1], "audiences": CONFIG["audiences"]}
+    world = build(web, {"name": "entra", "entra": config})
+    for claims in (
+        V2_CLAIMS | {"iss": new.format(T1)},
+        V1_CLAIMS | {"iss": old.format(T1)},
+    ):
+        found = world.verify(ring.mint("rsa", claims))
+        assert isinstance(found, Verified)
+        assert found.principal.issuer == claims["iss"]
+    foreign = V2_CLAIMS | {"iss": new.format(T1)}
+    assert reason(world.verify(ring.mint("rsa-b", foreign))) is Reason.INVALID_TOKEN
+    for base_of_another, *_ in (each for each in CLOUDS.values() if each[0] != base):
+        other = V2_CLAIMS | {"iss": f"{base_of_another}/{T1}/v2.0"}
+        assert reason(world.verify(ring.mint("rsa", other))) is Reason.UNTRUSTED_ISSUER
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"idp": f"https://sts.windows.net/{T3}/"},
+        {"acct": 1},
+        {"idp": "live.com", "acct": 1, "email": "guest@x.example"},
+    ],
+    ids=str,
+)
+def test_a_guest_is_a_user_of_the_tenant_that_invited_them(
+    entra: Any, ring: Any, said: dict[str, Any]
+) -> None:
+    """Their own tenant need not be allowed: it is ours that gave them an object id."""
+    found = entra.verify(ring.mint("rsa", V2_CLAIMS | said))
+    assert isinstance(found, Verified)
+    assert (found.principal.tenant, found.principal.subject) == (T1, "user-oid")
+    assert found.principal.kind is Kind.USER
+    # a route can tell guests apart by these claims
+    assert {name: found.principal.claims[name] for name in said} == said

@@ -143,6 +143,7 @@ def test_optional_parts_may_be_left_out(
         ({"oid": []}, Reason.INVALID_TOKEN),
         ({"idtyp": "app"}, Reason.INVALID_TOKEN),
         ({"idtyp": 1}, Reason.INVALID_TOKEN),
+        ({"cnf": {"jkt": "x"}}, Reason.INVALID_TOKEN),
         ({"exp": NOW + 3700}, Reason.INVALID_TOKEN),
         ({"exp": NOW - 10}, Reason.INVALID_TOKEN),
         ({"exp": NOW - 20}, Reason.INVALID_TOKEN),
