@@ -19,6 +19,7 @@ from agent.policy.path import CanonicalPath
 KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 _HOST = re.compile(r"(?:\[[0-9a-f:.]+\]|[a-z0-9]([a-z0-9._-]*[a-z0-9])?\.?)(?::\d{1,5})?", re.ASCII)
+MAX_HOST = 261  # RFC 1035 §2.3.4: a name has 255 octets at most; then a colon and the port
 MATCH_ANYTHING = Requirement()
 
 
@@ -86,7 +87,7 @@ def host_name(host: str) -> str | Denial:
     another one. So a rule holds for its host on whatever port.
     """
     lowered = host.lower()
-    if not _HOST.fullmatch(lowered):
+    if len(host) > MAX_HOST or not _HOST.fullmatch(lowered):
         return Denial(Reason.NO_ROUTE, "the Host header is not one host", status=400)
     if not lowered.startswith("["):
         return lowered.partition(":")[0].rstrip(".")

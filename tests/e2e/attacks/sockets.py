@@ -155,11 +155,11 @@ def _raw(text: bytes | str) -> bytes:
 class Talk:
     """HTTP/2: a connection's frames, written by hand."""
 
-    def __init__(self, settings: bytes = b"") -> None:
+    def __init__(self, settings: bytes = b"", *, hangs: bool = False) -> None:
         self._encoder = hpack.Encoder()
         self.sent = bytearray(PREFACE + frame(SETTINGS, 0, 0, settings))
         self.streams: list[int] = []
-        self.hangs = False
+        self.hangs = hangs
 
     def block(self, fields: Fields) -> bytes:
         return self._encoder.encode(list(fields), huffman=False)

@@ -102,13 +102,13 @@ ROWS = (
     _post("CL.TE, a whole request inside", f"Content-Length: {5 + len(INNER)}", CHUNKED, body=b"0\r\n\r\n" + INNER),
     _post("CL.0 with a request behind", "Content-Length: 0", body=INNER, answer="200", reason="", saw=1),
     _post("CL twice, different", "Content-Length: 3", "Content-Length: 5", body=b"abcde"),
-    _post("CL twice, the same", "Content-Length: 3", "Content-Length: 3", body=b"abc", answer="400|200", reason="envoy|", saw=0),
+    _post("CL twice, the same", "Content-Length: 3", "Content-Length: 3", body=b"abc", answer="400"),
     _post("CL in capitals too", "Content-Length: 3", "CONTENT-LENGTH: 5", body=b"abcde"),
     *(_length(v) for v in (" +3", " -3", " 3, 3", " 3 3", " 0x3", " 3.0", " 3e0", " \xb3", " 99999999999999999999", " 18446744073709551619", " ", " three", " 3;", " \x0b3", " 3\0")),
-    _post("TE twice", CHUNKED, "Transfer-Encoding: identity", body=b"0\r\n\r\n", answer="400|501"),
-    _post("TE identity", "Transfer-Encoding: identity", body=b"abc", answer="400|501"),
-    _post("TE gzip, chunked", "Transfer-Encoding: gzip, chunked", body=b"0\r\n\r\n", answer="400|501"),
-    _post("TE chunked, chunked", "Transfer-Encoding: chunked, chunked", body=b"0\r\n\r\n", answer="400|501"),
+    _post("TE twice", CHUNKED, "Transfer-Encoding: identity", body=b"0\r\n\r\n", answer="501"),
+    _post("TE identity", "Transfer-Encoding: identity", body=b"abc", answer="501"),
+    _post("TE gzip, chunked", "Transfer-Encoding: gzip, chunked", body=b"0\r\n\r\n", answer="501"),
+    _post("TE chunked, chunked", "Transfer-Encoding: chunked, chunked", body=b"0\r\n\r\n", answer="501"),
     *(_te(v) for v in (" xchunked", " chunked;q=1", " chunked, identity", " 'chunked'", ' "chunked"', "\x0bchunked", " chunked\0", " chun ked", " chunk", " \x0cchunked", " cow", " ,chunked", " chunked,", " c\xc4\xa5unked")),
     _post("TE, space before the colon", "Transfer-Encoding : chunked", f"Content-Length: {5 + len(INNER)}", body=b"0\r\n\r\n" + INNER),
     _post("TE, folded", "Transfer-Encoding:\r\n chunked", f"Content-Length: {5 + len(INNER)}", body=b"0\r\n\r\n" + INNER),
@@ -126,8 +126,8 @@ ROWS = (
     _post("trailers that change the framing", CHUNKED, body=b"3\r\nabc\r\n0\r\nContent-Length: 99\r\nHost: forged\r\n\r\n", answer="200", reason="", saw=1, clean=body_only),
     # pipelines
     Attack("h1 pipeline, each decided on", pipelined, "200,401,200,401,403", "|missing_token|malformed_token|insufficient_role", 2),
-    Attack("h1 pipeline, refused with a body", lambda s: request("/api/x", f"Content-Length: {len(INNER)}", method="POST", body=INNER + request("/api/x"), close=False), "401,401|401", "missing_token"),
-    Attack("h1 pipeline behind an upgrade", lambda s: request("/open/ws", *WS, close=False, body=INNER), "200|400", "", 1),
+    Attack("h1 pipeline, refused with a body", lambda s: request("/api/x", f"Content-Length: {len(INNER)}", method="POST", body=INNER + request("/api/x"), close=False), "401,401", "missing_token"),
+    Attack("h1 pipeline behind an upgrade", lambda s: request("/open/ws", *WS, close=False, body=INNER), "200", "", 1),
     # lines
     _first(b"GET /open/x HTTP/1.1\nHost: judged.test\nConnection: close\n\n", "bare LF", "200", "", 1),
     Attack("h1 bare CR", lambda s: Bytes((b"GET /open/x HTTP/1.1\rHost: judged.test\r\r",), hangs=True), "silence"),
@@ -139,7 +139,7 @@ ROWS = (
     _first(b"GET /open/x HTTP/1.1\r\nHost: judged.test\r\n: forged\r\nConnection: close\r\n\r\n", "a header without a name"),
     _first(b"GET /open/x HTTP/1.1\r\n X-A: forged\r\nHost: judged.test\r\nConnection: close\r\n\r\n", "folded first line", "400", "envoy"),
     _first(b"\0\r\n\r\n", "NUL alone"),
-    _first(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\0" * 64, "TLS where none is spoken", "400|closed"),
+    _first(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\0" * 64, "TLS where none is spoken", "400"),
     _first(b"SSH-2.0-OpenSSH_9.6\r\n\r\n", "another protocol"),
     _first(b"PROXY TCP4 1.2.3.4 5.6.7.8 9 10\r\n" + request("/open/x"), "PROXY protocol"),
     # versions
@@ -153,18 +153,18 @@ ROWS = (
     _first(b"GET /open/x HTTP/1.0\r\n\r\n", "HTTP/1.0 without a host", "426"),
     _first(b"GET /open/x\r\n", "HTTP/0.9", "426"),
     # methods
-    *(Attack(f"h1 method {m!r}", lambda s, m=m: request("/open/x", method=m), "400|403|404|501", "envoy|no_route") for m in (
+    *(Attack(f"h1 method {m!r}", lambda s, m=m: request("/open/x", method=m), "400|403", "envoy|no_route") for m in (
         "get", "GeT", "TRACE", "TRACK", "CONNECT", "PURGE", "PROPFIND", "DEBUG", "X", "G\0T", "GET;", "_GET", "G:T", b"G\xcbT")),
     # upgrades
     Attack("h1 upgrade to h2c", lambda s: request("/open/x", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA", "Connection: Upgrade, HTTP2-Settings", close=False), "200", "", 1, plain),
-    Attack("h1 upgrade to h2c on a protected route", lambda s: request("/api/x", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA", "Connection: Upgrade, HTTP2-Settings", close=False), "401|403|400", "missing_token|envoy"),
+    Attack("h1 upgrade to h2c on a protected route", lambda s: request("/api/x", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA", "Connection: Upgrade, HTTP2-Settings", close=False), "401", "missing_token"),
     *(Attack(f"h1 upgrade to {p}", lambda s, p=p: request("/open/x", f"Upgrade: {p}", "Connection: Upgrade", close=False), "403", "envoy") for p in (
         "TLS/1.0", "HTTP/2.0", "websocket, h2c", "h2c, websocket", "forged", "WebSocket2")),
     Attack("h1 WebSocket without a token", lambda s: request("/ws/accept", *WS, close=False), "401", "missing_token"),
     Attack("h1 WebSocket with a forged token", lambda s: request("/ws/accept", *WS, "Authorization: Bearer forged", close=False), "401", "malformed_token"),
-    Attack("h1 WebSocket by POST", lambda s: request("/ws/accept", *WS, method="POST", close=False), "401|400", "missing_token|envoy"),
+    Attack("h1 WebSocket by POST", lambda s: request("/ws/accept", *WS, method="POST", close=False), "401", "missing_token"),
     Attack("h1 WebSocket, and the token as a subprotocol", lambda s: request("/ws/accept", *WS, f"Sec-WebSocket-Protocol: bearer, {s.user}", close=False), "401", "missing_token"),
-    Attack("h1 WebSocket refused, a request in its frames", lambda s: request("/ws/accept", *WS, close=False, body=INNER), "401|401,401|400", "missing_token"),
+    Attack("h1 WebSocket refused, a request in its frames", lambda s: request("/ws/accept", *WS, close=False, body=INNER), "401", "missing_token"),
     Attack("h1 WebSocket that drops our headers", lambda s: request("/ws/accept", s.bearer, "Upgrade: websocket", "Connection: Upgrade, X-Auth-Subject, Authorization", close=False), "101", "", 1, one_word),
     Attack("h1 WebSocket that keeps alive", lambda s: request("/ws/accept", s.bearer, "Upgrade: websocket", "Connection: keep-alive, Upgrade", close=False), "101", "", 1),
     # expectations

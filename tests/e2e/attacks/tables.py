@@ -4,10 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tests.e2e.attacks import table_credentials, table_framing, table_identity, table_paths
+from tests.e2e.attacks import (
+    table_claims,
+    table_credentials,
+    table_edge,
+    table_framing,
+    table_frames,
+    table_hosts,
+    table_identity,
+    table_paths,
+    table_sizes,
+)
 from tests.e2e.attacks.siege import Attack
 
 TABLES: Mapping[str, tuple[Attack, ...]] = {
     table.GROUP: table.ROWS
-    for table in (table_credentials, table_identity, table_framing, table_paths)
+    for table in (
+        table_credentials,
+        table_identity,
+        table_paths,
+        table_hosts,
+        table_framing,
+        table_frames,
+        table_sizes,
+        table_claims,
+        table_edge,
+    )
 }
