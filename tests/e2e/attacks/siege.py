@@ -3,14 +3,17 @@
 # ruff: noqa: E501 - tables are read by the row
 from __future__ import annotations
 
+import http.server
 import json
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tests.e2e.attacks.recorder import Recorder, Seen
-from tests.e2e.attacks.sockets import Bytes, Heard, Talks, request
+from tests.e2e.attacks.sockets import Bytes, Heard, Talks, Where, request
 from tests.e2e.contract_inbound_tools import Key, Pod, Site, life, until
 
 FORGED = b"forged"
@@ -33,7 +36,8 @@ class Attack:
 
     `answer` holds the words of all answers, with commas; `|` separates what is equally right.
     `reason` is ours, or `envoy` where the agent was never needed. `saw` is how many requests the
-    application saw; each must be free of what was forged and keep *clean*.
+    application saw; each must be free of what was forged and keep *clean*. `at` is the `pod`, the
+    `edge`, or one of the agent's own sockets: `socket` and `xds`.
     """
 
     name: str
@@ -42,22 +46,38 @@ class Attack:
     reason: str = ""
     saw: int = 0
     clean: Saw | None = None
-    edge: bool = False
+    at: str = "pod"
+
+
+class Stalling(Site):
+    """A provider whose keys come when *gate* is open."""
+
+    def __init__(self) -> None:
+        self.gate = threading.Event()
+        self.gate.set()
+        super().__init__()
+
+    def answer(self, request: http.server.BaseHTTPRequestHandler) -> tuple[int, bytes]:
+        if request.path == "/jwks":
+            self.gate.wait(30)
+        return super().answer(request)
 
 
 class Siege:
-    """An issuer, two pods with one recording application each, and the tokens of three callers."""
+    """Two issuers, two pods with one recording application each, and the tokens of three callers."""
 
     def __init__(self, folder: Path) -> None:
-        self.site, self.key, self.gateway = Site(), Key("r1"), Key("g1", "EC", workload="shop/gw")
+        self.key, self.gateway = Key("r1"), Key("g1", "EC", workload="shop/gw")
+        self.site, self.slow = Site(), Stalling()
+        for site in (self.site, self.slow):
+            site.pages |= {
+                "/realm/.well-known/openid-configuration": {
+                    "issuer": site.url + "/realm",
+                    "jwks_uri": site.url + "/jwks",
+                },
+                "/jwks": {"keys": [self.key.jwk]},
+            }
         self.iss = self.site.url + "/realm"
-        self.site.pages |= {
-            "/realm/.well-known/openid-configuration": {
-                "issuer": self.iss,
-                "jwks_uri": self.site.url + "/jwks",
-            },
-            "/jwks": {"keys": [self.key.jwk]},
-        }
         (folder / "mesh.json").write_text(json.dumps({"keys": [self.gateway.jwk]}))
         self.app, self.edge_app = Recorder(), Recorder()
         wanted = self.configuration(folder)
@@ -72,6 +92,7 @@ class Siege:
         return {
             "issuers": [
                 {"name": "partner", "oidc": {"issuer": self.iss, "audiences": ["a"]}},
+                {"name": "slow", "oidc": {"issuer": self.slow.url + "/realm", "audiences": ["a"]}},
                 {"name": "mesh", "internal": mesh | {"jwks": {"file": str(folder / "mesh.json")}}},
             ],
             "inbound": {"headers": {"x-team": "team", "x-auth-name": "nick"}},
@@ -87,8 +108,8 @@ class Siege:
         }
 
     def __enter__(self) -> Siege:
-        self.pod.__enter__()
-        self.edge.__enter__()
+        with ThreadPoolExecutor(2) as both:
+            list(both.map(Pod.__enter__, (self.pod, self.edge)))
         for edge in (False, True):
             until(lambda edge=edge: self._control(edge) == "200", "the issuer's keys")
         return self
@@ -97,6 +118,7 @@ class Siege:
         self.edge.__exit__(None, None, None)
         self.pod.__exit__(None, None, None)
         self.site.down()
+        self.slow.down()
 
     # tokens -------------------------------------------------------------------------------
 
@@ -137,10 +159,10 @@ class Siege:
 
     def strike(self, row: Attack) -> tuple[Heard, list[Seen], bytes]:
         """(what was answered, what the application saw, its bytes); then all must be well."""
-        app = self.edge_app if row.edge else self.app
+        app = self.edge_app if row.at == "edge" else self.app
         requests, size = len(app.requests), len(app.raw)
         heard = self.hear(row)
-        assert self._control(row.edge) == "200", "an honest request no longer passes"
+        assert self._control(row.at == "edge") == "200", "an honest request no longer passes"
         seen = app.requests[requests:]
         return heard, [one for one in seen if one.target != CONTROL], bytes(app.raw[size:])
 
@@ -148,8 +170,17 @@ class Siege:
         """Only say it, and hear what is answered."""
         said = row.says(self)
         talk = Bytes((said,)) if isinstance(said, bytes) else said
-        port = (self.edge if row.edge else self.pod).port
-        return talk.exchange(port, row.answer.partition("|")[0].count(",") + 1)
+        return talk.exchange(self.where(row.at), row.answer.partition("|")[0].count(",") + 1)
+
+    def where(self, at: str) -> Where:
+        socket = self.pod.socket
+        places: dict[str, Where] = {
+            "pod": self.pod.port,
+            "edge": self.edge.port,
+            "socket": socket,
+            "xds": socket.with_name(f"{socket.stem}-xds{socket.suffix}"),
+        }
+        return places[at]
 
     def _control(self, edge: bool) -> str:
         pod = self.edge if edge else self.pod

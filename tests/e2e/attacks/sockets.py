@@ -12,6 +12,7 @@ import socket
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import hpack
@@ -24,6 +25,20 @@ DATA, HEADERS, PRIORITY, RST, SETTINGS, PUSH, PING, GOAWAY, WINDOW, CONTINUATION
 END_STREAM, END_HEADERS, PADDED, HAS_PRIORITY = 1, 4, 8, 32
 
 Fields = Iterable[tuple[bytes, bytes]]
+Where = int | Path
+"""A port of loopback, or the path of a Unix socket."""
+
+
+def connect(where: Where) -> socket.socket:
+    """A connection on which nothing waits for company."""
+    if isinstance(where, Path):
+        unix = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        unix.settimeout(PATIENCE)
+        unix.connect(str(where))
+        return unix
+    connection = socket.create_connection(("127.0.0.1", where), timeout=PATIENCE)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return connection
 
 
 @dataclass
@@ -53,7 +68,7 @@ def _reason(body: bytes) -> str:
 class Talks(Protocol):
     """Something to say."""
 
-    def exchange(self, port: int, answers: int) -> Heard:
+    def exchange(self, where: Where, answers: int) -> Heard:
         """Say it, and hear *answers* answers."""
         ...
 
@@ -66,10 +81,9 @@ class Bytes:
     hangs: bool = False
     ends: str = ""
 
-    def exchange(self, port: int, answers: int) -> Heard:
+    def exchange(self, where: Where, answers: int) -> Heard:
         """Say it, and hear until *answers* answers are complete."""
-        with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as connection:
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with connect(where) as connection:
             with contextlib.suppress(ConnectionError):
                 for piece in self.pieces:
                     connection.sendall(piece)
@@ -184,10 +198,9 @@ class Talk:
     def data(self, stream: int, payload: bytes, *, end: bool = True) -> Talk:
         return self.raw(DATA, END_STREAM if end else 0, stream, payload)
 
-    def exchange(self, port: int, answers: int) -> Heard:
+    def exchange(self, where: Where, answers: int) -> Heard:
         """Say it, and hear until every stream has its end or the connection has."""
-        with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as connection:
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with connect(where) as connection:
             with contextlib.suppress(ConnectionError):
                 connection.sendall(self.sent)
             if self.hangs:
@@ -236,10 +249,9 @@ class _Reader:
         if kind == HEADERS:
             fields: list[Any] = list(self._decoder.decode(payload, raw=True))
             headers = {name.decode(): value.decode("latin-1") for name, value in fields}
-            if headers.get(":status", "1").startswith("1"):
-                return
-            self._words[stream] = headers[":status"]
-            self._headers = headers
+            if not headers.get(":status", "1").startswith("1"):  # else 1xx, or trailers
+                self._words[stream] = headers[":status"]
+                self._headers = headers
         elif kind == DATA:
             self._bodies[stream] = self._bodies.get(stream, b"") + payload
         elif kind == RST and stream not in self._words:

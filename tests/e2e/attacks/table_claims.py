@@ -31,7 +31,12 @@ def _both(name: str, claims: dict[str, Any], **wanted: str | None) -> list[Attac
 
 
 def _control(number: int) -> list[Attack]:
-    return _both(f"control character {number}", {"nick": f"a{chr(number)}b", "team": ["x", f"a{chr(number)}"]}, x_auth_name=None, x_team=None)
+    return _both(
+        f"control character {number}",
+        {"nick": f"a{chr(number)}b", "team": ["x", f"a{chr(number)}"]},
+        x_auth_name=None,
+        x_team=None,
+    )
 
 
 ROWS = (

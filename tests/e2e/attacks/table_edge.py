@@ -26,22 +26,31 @@ def fresh(seen: Seen, _: Siege) -> bool:
         and seen.all("x-forwarded-proto") == ["http"]
         and seen.all("x-envoy-external-address") == ["127.0.0.1"]
         # Envoy appends the peer: where that is loopback, the machine's own address
-        and [one.rpartition(",")[2].strip() != "10.0.0.1" for one in seen.all("x-forwarded-for")] == [True]
+        and [one.rpartition(",")[2].strip() != "10.0.0.1" for one in seen.all("x-forwarded-for")]
+        == [True]
     )
 
 
 def _both(name: str, *lines: tuple[str, str]) -> list[Attack]:
     fields = [(key.lower().encode(), value.encode()) for key, value in lines]
     return [
-        Attack(f"h1 {name}", lambda s: request("/open/x", *(f"{key}: {value}" for key, value in lines)), "200", "", 1, fresh, edge=True),
-        Attack(f"h2 {name}", lambda s: Talk().headers(1, pseudo(b"/open/x", *fields)), "200", "", 1, fresh, edge=True),
+        Attack(f"h1 {name}", lambda s: request("/open/x", *(f"{key}: {value}" for key, value in lines)), "200", "", 1, fresh, at="edge"),
+        Attack(f"h2 {name}", lambda s: Talk().headers(1, pseudo(b"/open/x", *fields)), "200", "", 1, fresh, at="edge"),
     ]  # fmt: skip
 
 
-def _token(name: str, token: Callable[[Siege], str], answer: str, reason: str, saw: int = 0, *, edge: bool = True) -> list[Attack]:
+def _token(
+    name: str,
+    token: Callable[[Siege], str],
+    answer: str,
+    reason: str,
+    saw: int = 0,
+    *,
+    at: str = "edge",
+) -> list[Attack]:
     return [
-        Attack(f"h1 {name}", lambda s: request("/api/x", f"Authorization: Bearer {token(s)}"), answer, reason, saw, edge=edge),
-        Attack(f"h2 {name}", lambda s: Talk().headers(1, pseudo(b"/api/x", (b"authorization", f"Bearer {token(s)}".encode()))), answer, reason, saw, edge=edge),
+        Attack(f"h1 {name}", lambda s: request("/api/x", f"Authorization: Bearer {token(s)}"), answer, reason, saw, at=at),
+        Attack(f"h2 {name}", lambda s: Talk().headers(1, pseudo(b"/api/x", (b"authorization", f"Bearer {token(s)}".encode()))), answer, reason, saw, at=at),
     ]  # fmt: skip
 
 
@@ -64,6 +73,6 @@ ROWS = (
     *_both("other tracers' headers", ("X-Client-Trace-Id", "t"), ("X-Envoy-Force-Trace", "forged")),
     *_token("internal token", lambda s: s.internal(), "401", "untrusted_issuer"),
     *_token("internal token, forged", lambda s: s.internal()[:-8] + "forged00", "401", "invalid_token|malformed_token"),
-    *_token("internal token inside is one of us", lambda s: s.internal(), "200", "", 1, edge=False),
+    *_token("internal token inside is one of us", lambda s: s.internal(), "200", "", 1, at="pod"),
     *_token("the internal issuer's name on another's token", lambda s: s.token(iss="https://gw"), "401", "unknown_key|invalid_token"),
 )  # fmt: skip

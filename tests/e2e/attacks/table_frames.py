@@ -8,7 +8,21 @@ from collections.abc import Callable
 from tests.e2e.attacks.recorder import Seen
 from tests.e2e.attacks.siege import Attack, Siege, ann
 from tests.e2e.attacks.sockets import (
-    CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PADDED, PING, PRIORITY, PUSH, RST, SETTINGS, WINDOW, Talk, pseudo,
+    CONTINUATION,
+    DATA,
+    END_HEADERS,
+    END_STREAM,
+    GOAWAY,
+    HEADERS,
+    PADDED,
+    PING,
+    PRIORITY,
+    PUSH,
+    RST,
+    SETTINGS,
+    WINDOW,
+    Talk,
+    pseudo,
 )  # fmt: skip
 
 GROUP = "Frames: what only HTTP/2 can say"
@@ -16,17 +30,28 @@ GROUP = "Frames: what only HTTP/2 can say"
 Field = tuple[bytes, bytes]
 
 
-def _fields(name: str, fields: list[Field], answer: str = "closed", saw: int = 0, clean: object = None) -> Attack:
+def _fields(
+    name: str, fields: list[Field], answer: str = "closed", saw: int = 0, clean: object = None
+) -> Attack:
     return Attack(f"h2 {name}", lambda s: Talk().headers(1, fields), answer, "", saw, clean)  # type: ignore[arg-type]
 
 
-def _frames(name: str, talk: Callable[[Siege], Talk], answer: str = "closed", saw: int = 0, clean: object = None) -> Attack:
+def _frames(
+    name: str,
+    talk: Callable[[Siege], Talk],
+    answer: str = "closed",
+    saw: int = 0,
+    clean: object = None,
+) -> Attack:
     return Attack(f"h2 {name}", talk, answer, "", saw, clean)  # type: ignore[arg-type]
 
 
 def bare(seen: Seen, _: Siege) -> bool:
     """What belongs to one connection went no further, nor did trailers."""
-    return not seen.trailers and not any(seen.all(name) for name in ("connection", "keep-alive", "te", "upgrade", "transfer-encoding"))
+    return not seen.trailers and not any(
+        seen.all(name)
+        for name in ("connection", "keep-alive", "te", "upgrade", "transfer-encoding")
+    )
 
 
 def get(*more: Field, **wanted: bytes | None) -> list[Field]:
@@ -72,7 +97,9 @@ def continuations(count: int, payload: bytes = b"") -> Callable[[Siege], Talk]:
     return say
 
 
-def flood(kind: int, payload: bytes, count: int, flags: int = 0, stream: int = 0) -> Callable[[Siege], Talk]:
+def flood(
+    kind: int, payload: bytes, count: int, flags: int = 0, stream: int = 0
+) -> Callable[[Siege], Talk]:
     def say(s: Siege) -> Talk:
         talk = Talk()
         for _ in range(count):

@@ -18,12 +18,34 @@ def inner(seen: Seen, _: Siege) -> bool:
     return seen.host.lower().rstrip(".").split(":")[0].rstrip(".") == "inner.test"
 
 
-def _h1(name: str, *lines: str | bytes, target: bytes | str = "/inner/x", host: bytes | str | None = None, answer: str = "400", saw: int = 0) -> Attack:
-    return Attack(f"h1 {name}", lambda s: request(target, *lines, host=host), answer, "", saw, inner)
+def _h1(
+    name: str,
+    *lines: str | bytes,
+    target: bytes | str = "/inner/x",
+    host: bytes | str | None = None,
+    answer: str = "400",
+    saw: int = 0,
+) -> Attack:
+    return Attack(
+        f"h1 {name}", lambda s: request(target, *lines, host=host), answer, "", saw, inner
+    )
 
 
-def _h2(name: str, *fields: tuple[bytes, bytes], authority: bytes | None = None, answer: str = "400", saw: int = 0) -> Attack:
-    return Attack(f"h2 {name}", lambda s: Talk().headers(1, pseudo(b"/inner/x", *fields, authority=authority)), answer, "", saw, inner)
+def _h2(
+    name: str,
+    *fields: tuple[bytes, bytes],
+    authority: bytes | None = None,
+    answer: str = "400",
+    saw: int = 0,
+) -> Attack:
+    return Attack(
+        f"h2 {name}",
+        lambda s: Talk().headers(1, pseudo(b"/inner/x", *fields, authority=authority)),
+        answer,
+        "",
+        saw,
+        inner,
+    )
 
 
 # What a Host header may not be, and what somebody may read as inner.test in it.
@@ -38,9 +60,28 @@ BROKEN = (
     b"inner.test\\judged.test", b"http://inner.test", b'"inner.test"', b"inner.test\xff", b"\xef\xbd\x89nner.test", b"inner\xe3\x80\x82test", b"inner.test ", b"inner.test\0", b"inner.test\r\nhost: judged.test", b"",
 )  # fmt: skip
 # Another host by all readings: asked for as such, and the stranger is no admin there.
-OTHER = (b"judged.test", b"xinner.test", b"inner..test", b"inner.test.evil.test", b"inner-test", b"inner_test", b"127.0.0.1", b"[::1]", b"localhost", b"inner.tes", b"inner.test.judged.test:80")
+OTHER = (
+    b"judged.test",
+    b"xinner.test",
+    b"inner..test",
+    b"inner.test.evil.test",
+    b"inner-test",
+    b"inner_test",
+    b"127.0.0.1",
+    b"[::1]",
+    b"localhost",
+    b"inner.tes",
+    b"inner.test.judged.test:80",
+)
 # The same host by RFC 9110 §4.2.3, RFC 1034 §3.1: case, port and the root's dot change nothing.
-SAME = (b"inner.test", b"INNER.test", b"inner.test:80", b"inner.test:1", b"inner.test.", b"inner.test.:80")
+SAME = (
+    b"inner.test",
+    b"INNER.test",
+    b"inner.test:80",
+    b"inner.test:1",
+    b"inner.test.",
+    b"inner.test.:80",
+)
 
 ROWS = (
     *(_h1(f"Host {host!r}", host=host) for host in BAD),

@@ -8,12 +8,13 @@ from tests.e2e.attacks import (
     table_claims,
     table_credentials,
     table_edge,
-    table_framing,
     table_frames,
+    table_framing,
     table_hosts,
     table_identity,
     table_paths,
     table_sizes,
+    table_socket,
 )
 from tests.e2e.attacks.siege import Attack
 
@@ -27,7 +28,9 @@ TABLES: Mapping[str, tuple[Attack, ...]] = {
         table_framing,
         table_frames,
         table_sizes,
+        table_socket,
         table_claims,
         table_edge,
+        table_socket,
     )
 }
