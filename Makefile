@@ -10,7 +10,7 @@ READY  := $(VENV)/.ready
 KEEP   ?=
 SECONDS ?= 600
 
-.PHONY: help demo test lint format unit e2e vectors fuzz bench lock clean
+.PHONY: help demo test lint format unit e2e attacks vectors fuzz bench lock clean
 
 help: ## what can be made
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -39,6 +39,9 @@ unit: $(READY) ## tests that start no Envoy
 
 e2e: $(READY) ## tests with real Envoys and real processes
 	$(BIN)/pytest -q -m e2e
+
+attacks: $(READY) ## raw-socket attacks through a real Envoy; the score is docs/attacks.md
+	$(BIN)/pytest -q tests/e2e/attacks
 
 vectors: $(READY) ## every corpus of ../shared/corpora against our code; writes docs/vectors.md
 	$(BIN)/python -m vectors

@@ -93,6 +93,8 @@ HANDLES = (
     "attache=forgedforgedforged", "a=b,attache=forgedforgedforged", "%61ttache=forgedforgedforged", "attache =forgedforgedforged",
     "attache=forgedforgedforged;p=1", "a=b;x=1,attache=forgedforgedforged",
 )  # fmt: skip
+# What no transaction id looks like: another is made instead.
+NO_IDS = ("forged forged", "forged,forged", '"forged"', "forged;a=b", "forged\tx", "forged\xe9", "{forged}", "<forged>", "forged" * 60)
 TRACE = "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
@@ -122,4 +124,6 @@ ROWS = (
         Attack(f"h1 tracestate {handle}", lambda s, h=handle: request("/open/x", TRACE, f"tracestate: {h}"), "200", "", 1, linked),
     )),
     Attack("h1 baggage twice", lambda s: request("/open/x", "baggage: a=b", "Baggage: attache=forgedforgedforged"), "200", "", 1, linked),
+    *(row for value in NO_IDS for row in _h1(f"correlation id {value[:40]!r}", f"X-Correlation-Id: {value}")),
+    *_h1("correlation id with a NUL", "X-Correlation-Id: forged\0", answer="400", reason="envoy", saw=0),
 )  # fmt: skip

@@ -43,6 +43,7 @@ ROWS = (
     Attack("h1 101 headers", lambda s: request("/open/x", *(f"X-{n}: a" for n in range(101))), "431", "envoy"),
     Attack("h1 1,000 headers", lambda s: request("/open/x", *(f"X-{n}: a" for n in range(1000))), "431", "envoy"),
     Attack("h1 40 Authorization headers", lambda s: request("/api/x", *(s.bearer for _ in range(40))), "401", "malformed_token"),
+    Attack("h1 token of just 16 KiB is one", lambda s: request("/api/x", f"Authorization: Bearer {padded(s, 16 * KIB - 100)}"), "200", "", 1),
     Attack("h1 token of 16 KiB and a little", lambda s: request("/api/x", f"Authorization: Bearer {padded(s, 16 * KIB + 40)}"), "401", "malformed_token"),
     Attack("h1 token of 100 KiB", lambda s: request("/api/x", f"Authorization: Bearer {padded(s, 100 * KIB)}"), "431", "envoy"),
     Attack("h1 token of 60 KiB of dots", lambda s: request("/api/x", "Authorization: Bearer " + "." * 60_000), "401", "malformed_token"),

@@ -1,9 +1,7 @@
 """What becomes of those who are slow, leave early, or come in thousands?"""
 
-# ruff: noqa: E501 - tables are read by the row
 from __future__ import annotations
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -11,6 +9,7 @@ import pytest
 from tests.e2e.attacks.siege import CONTROL, FORGED, Siege
 from tests.e2e.attacks.slowness import SLOW, Slowness
 from tests.e2e.attacks.sockets import Bytes, connect, request
+from tests.e2e.attacks.table_endings import ENDINGS
 from tests.e2e.contract_inbound_tools import b64, until
 
 pytestmark = pytest.mark.e2e
@@ -64,28 +63,12 @@ def test_a_caller_who_leaves_while_the_decision_waits_reaches_nobody(siege: Sieg
     assert targets == {"/api/x"}
 
 
-ENDINGS: dict[str, Callable[[Siege], tuple[Bytes, set[str]]]] = {
-    # what is said, and what the application may have got of it: a whole request or nothing
-    "half-closed behind a good request": lambda s: (Bytes((request("/api/x", s.bearer),), ends="half"), {"/api/x"}),
-    "half-closed without a token": lambda s: (Bytes((request("/api/x"),), ends="half"), set()),
-    "half-closed in the headers": lambda s: (Bytes((request("/open/x")[:-2],), ends="half"), set()),
-    "half-closed in a name": lambda s: (Bytes((b"GET /open/x HTTP/1.1\r\nHo",), ends="half"), set()),
-    "reset behind a request without a token": lambda s: (Bytes((request("/api/x"),), ends="reset"), set()),
-    "reset behind a good request": lambda s: (Bytes((request("/api/x", s.bearer),), ends="reset"), {"/api/x"}),
-    "reset in the headers": lambda s: (Bytes((request("/open/x")[:-2],), ends="reset"), set()),
-    "reset in the body": lambda s: (Bytes((request("/api/x", s.bearer, "Content-Length: 99", method="POST", body=b"abc"),), ends="reset"), {"/api/x"}),
-    "reset in a chunk": lambda s: (Bytes((request("/api/x", s.bearer, "Transfer-Encoding: chunked", method="POST", body=b"9\r\nabc"),), ends="reset"), {"/api/x"}),
-    "half-closed in the body, refused": lambda s: (Bytes((request("/api/x", "Content-Length: 99", method="POST", body=b"forged"),), ends="half"), set()),
-    "reset in a WebSocket's handshake": lambda s: (Bytes((request("/ws/accept", "Upgrade: websocket", "Connection: Upgrade", close=False),), ends="reset"), set()),
-}  # fmt: skip
-
-
 @pytest.mark.must(17)
 @pytest.mark.parametrize("name", ENDINGS)
 def test_a_request_that_ends_early_is_decided_on_or_nothing(siege: Siege, name: str) -> None:
-    talk, may = ENDINGS[name](siege)
+    says, may = ENDINGS[name]
     requests, size = len(siege.app.requests), len(siege.app.raw)
-    heard = talk.exchange(siege.pod.port, 1)
+    heard = says(siege).exchange(siege.pod.port, 1)
     assert heard.text in ("200", "401", "closed")
     assert say(siege, siege.user) == "200"
     seen = [one.target for one in siege.app.requests[requests:]]
