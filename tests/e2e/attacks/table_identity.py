@@ -94,7 +94,17 @@ HANDLES = (
     "attache=forgedforgedforged;p=1", "a=b;x=1,attache=forgedforgedforged",
 )  # fmt: skip
 # What no transaction id looks like: another is made instead.
-NO_IDS = ("forged forged", "forged,forged", '"forged"', "forged;a=b", "forged\tx", "forged\xe9", "{forged}", "<forged>", "forged" * 60)
+NO_IDS = (
+    "forged forged",
+    "forged,forged",
+    '"forged"',
+    "forged;a=b",
+    "forged\tx",
+    "forged\xe9",
+    "{forged}",
+    "<forged>",
+    "forged" * 60,
+)
 TRACE = "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
