@@ -23,9 +23,9 @@ from agent.config.watch import Watcher
 from agent.context.store import ContextStore
 from agent.credentials.assembly import Credentials
 from agent.envoy.ads import STREAMS, Ads
+from agent.envoy.delivery import Delivery
 from agent.envoy.pool import CheckPool
 from agent.envoy.server import GrpcServer, serve_checks
-from agent.envoy.snapshot import Snapshot
 from agent.envoy.tls import system_bundle
 from agent.identity.fetch import Fetcher
 from agent.identity.revocation.guard import RevocationGuard
@@ -81,7 +81,7 @@ class App:
             time.perf_counter,
         )
         self._ads = Ads(time.time)
-        self._ads.publish(Snapshot.of(config, system_bundle()))
+        self._delivery = Delivery(self._ads.publish, system_bundle, time.time)
         self._admin = AdminServer(
             config.agent.admin,
             ready=self.missing,
@@ -97,12 +97,14 @@ class App:
         config = self._config
         self._trust.start()
         self._credentials.start()
+        self._delivery.take(config, self._credentials.pushed)
         try:
             self._admin.start()
             # An Envoy that was running before us asks again and again: better it waits a moment
             # for the keys than that its first requests are refused.
             self._trust.wait_tried(FIRST_KEYS)
             self._revocation.start()
+            self._delivery.settle(FIRST_KEYS)
             self._checks = serve_checks(
                 config.agent.transport, config.agent.socket, self._judge.decide, self._pool
             )
@@ -131,6 +133,7 @@ class App:
         """Let requests in flight finish, then end every thread."""
         self._stopping.set()
         self._watch.stop()
+        self._delivery.stop()
         self._ads.close()
         self._checks.stop(GRACE)
         self._xds.stop(GRACE)
@@ -161,7 +164,7 @@ class App:
         self._judge.pipelines = self._pipelines(config, trust, credentials)
         self._revocation.adopt(watch)
         self._trust, self._credentials, self._config = trust, credentials, config
-        self._ads.publish(Snapshot.of(config, system_bundle()))
+        self._delivery.take(config, credentials.pushed)
         old_trust.stop()
         old_credentials.retire(credentials)
         self._last_reload_error = ""
@@ -193,7 +196,7 @@ class App:
             "issuers": self._trust.status(),
             "credentials": self._credentials.status(),
             "revocation": self._revocation.status(),
-            "xds": asdict(self._ads.status()),
+            "xds": {**asdict(self._ads.status()), "pushed": self._delivery.pushed},
             "contexts": {"live": len(self._contexts), "evicted": self._contexts.evicted},
         }
 

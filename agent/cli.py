@@ -100,7 +100,14 @@ def static(config: ConfigOption) -> None:
     from agent.envoy.bootstrap import static as build
     from agent.envoy.tls import system_bundle
 
-    _print_json(build(load(config), system_bundle()))
+    parsed = load(config)
+    for destination in parsed.destinations:
+        if destination.delivery == "sds":
+            _fail(
+                f"destination '{destination.name}' has delivery: sds, whose credential comes over "
+                "ADS; use `attache envoy bootstrap`, or write delivery: check"
+            )
+    _print_json(build(parsed, system_bundle()))
 
 
 @keys.command()

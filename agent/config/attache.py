@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from agent.config.destinations import Destination
+from agent.config.destinations import OWN, Destination
 from agent.config.exchange_rules import clients_can_prove_themselves, exchanges_fit
 from agent.config.fields import Address, Duration, File, Strict, Text
 from agent.config.identities import Identity
@@ -308,6 +308,19 @@ def the_list_travels_safely(config: Attache) -> Iterator[Problem]:
         )
 
 
+def pushed_credentials_are_our_own(config: Attache) -> Iterator[Problem]:
+    """What Envoy injects by itself goes out whoever calls (SECURITY.md 27, 28)."""
+    for index, destination in enumerate(config.destinations):
+        kind = destination.credential.kind
+        if destination.delivery == "sds" and kind not in OWN:
+            why = "has nothing to push" if kind == "none" else "differs from caller to caller"
+            yield (
+                ("destinations", index, "delivery"),
+                f"sds pushes one credential for all calls, and '{kind}' {why}; remove delivery, "
+                f"or use one of {', '.join(sorted(OWN))}",
+            )
+
+
 def in_cluster(host: str, namespace: str) -> bool:
     """Whether *host* is a name or address that only this cluster or machine resolves."""
     try:
@@ -337,4 +350,5 @@ RULES = (
     clients_can_prove_themselves,
     tokens_travel_safely,
     the_list_travels_safely,
+    pushed_credentials_are_our_own,
 )

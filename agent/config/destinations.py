@@ -79,6 +79,8 @@ KINDS = (
 )
 # Named by DESIGN.md §6 and built by later issues; asked for today, they are refused by name.
 NOT_YET = ("refreshToken",)
+# Kinds that speak for the application alone: one credential for whoever causes the call.
+OWN = frozenset({"clientCredentials", "managedIdentity", "secretFile"})
 
 
 class CredentialChoice(Strict):
@@ -185,6 +187,11 @@ class Destination(Strict):
         description="A token may travel to this address without TLS, for the network protects it.",
     )
     credential: Annotated[CredentialChoice, OneKey] = CredentialChoice.model_validate({"none": {}})
+    delivery: Literal["check", "sds"] = Field(
+        default="check",
+        description="check: the agent is asked for each call; sds: an application's own credential "
+        "is pushed to Envoy, which then asks nobody.",
+    )
     timeout: Duration = 15.0
 
     @property

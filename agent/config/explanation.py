@@ -21,7 +21,7 @@ _SECRETS = frozenset(
     {"secret", "clientsecret", "password", "apikey", "token", "privatekey", "certificate", "key"}
 )
 # Named by DESIGN.md §3 and §6 and built by later versions: refused by name, not as a typo.
-_LATER = frozenset({"login", "delivery"})
+_LATER = frozenset({"login"})
 
 
 def explain(error: ValidationError, document: Document, file: str) -> list[Finding]:

@@ -23,6 +23,13 @@ def _interface(value: str) -> str:
 
 
 Interface = Annotated[str, AfterValidator(_interface)]
+AccessLog = Annotated[
+    str | None,
+    Field(
+        min_length=1,
+        description="Where Envoy itself writes a JSON line for each request: stdout, or a file.",
+    ),
+]
 
 
 class Inbound(Strict):
@@ -40,6 +47,7 @@ class Inbound(Strict):
         description="Callers are strangers: their request ids, trace contexts and baggage are "
         "replaced, and internal tokens are refused.",
     )
+    access_log: AccessLog = None
 
 
 class Outbound(Strict):
@@ -54,6 +62,7 @@ class Outbound(Strict):
     unmatched: Literal["deny", "passthrough"] = Field(
         default="deny", description="What happens to a host that no destination names."
     )
+    access_log: AccessLog = None
 
 
 class Listeners(Strict):

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from agent.credentials.remedies import EXCHANGES, REMEDIES
+from agent.credentials.remedies import EXCHANGES, REMEDIES, remedy
 from agent.errors import Denial, Reason
 
 
@@ -77,6 +77,7 @@ class _Case:
         return ", ".join(map(str, sorted(self.codes))) or self.error or "no error code"
 
 
+VOUCHED = "managed identity's token"  # the word for that proof, in `Asked.proof`
 _UNAVAILABLE = "the authorization server for this destination does not answer; try again"
 _CREDENTIAL = "this service cannot prove itself for this destination; its operator was told"
 _CONFIGURATION = "the credential of this destination is misconfigured; its operator was told"
@@ -311,8 +312,9 @@ def _word(value: object) -> str:
 
 
 def _remedy(case: _Case, otherwise: str) -> str:
-    known = next((code for code in sorted(case.codes, reverse=True) if code in REMEDIES), None)
-    return REMEDIES[known] if known is not None else f"{otherwise} ({case.code})."
+    vouched = case.asked.proof == VOUCHED
+    known = (remedy(code, vouched) for code in sorted(case.codes, reverse=True))
+    return next(filter(None, known), f"{otherwise} ({case.code}).")
 
 
 def _verdict(case: _Case, denial: Denial, told: str, level: int) -> Verdict:

@@ -21,7 +21,7 @@ from agent.context.caller import Caller
 from agent.credentials.bulkhead import Bulkhead
 from agent.credentials.cache import TokenCache
 from agent.credentials.client_credentials import ClientCredentials
-from agent.credentials.credential import Credential
+from agent.credentials.credential import Credential, Injection, Own
 from agent.credentials.entra import EntraClient
 from agent.credentials.exchange import Exchange
 from agent.credentials.exchange_assembly import token_exchange
@@ -52,6 +52,7 @@ log = logging.getLogger("attache.credentials")
 Clock = Callable[[], float]
 Client = EntraClient | OAuthClient
 
+AHEAD = 1.0  # seconds before its end in which a pushed token is taken back from Envoy
 FETCHES = 64  # requests to authorization servers under way at once, in all
 # What the application may read in the token that it is given instead of the caller's.
 _SHOWN_INSIDE = ("name", "preferred_username", "email", "roles")
@@ -92,6 +93,12 @@ class Credentials:
             destination.name: _credential(destination, by_name, ways, self.minter, shared.exchange)
             for destination in config.destinations
         }
+        self._delivered: list[tuple[str, Own]] = [
+            (destination.name, credential)
+            for destination in config.destinations
+            if destination.delivery == "sds"
+            and isinstance(credential := self.by_destination[destination.name], OwnToken | FileKey)
+        ]
 
     @classmethod
     def build(
@@ -157,6 +164,20 @@ class Credentials:
         for credential in self.by_destination.values():
             if isinstance(credential, (OwnToken, FileKey, TokenExchange)):
                 credential.renew(now)
+
+    def pushed(self, now: float) -> dict[str, Injection]:
+        """By destination, what Envoy should inject by itself from *now* on; never an expired one.
+
+        What is missing is fetched in the background. A destination that is not here is decided on
+        call by call, so that its callers learn why there is no credential.
+        """
+        found = {}
+        for name, credential in self._delivered:
+            credential.wanted(now)
+            injection = credential.at_hand(now + AHEAD)
+            if injection is not None:
+                found[name] = injection
+        return found
 
     def chain(self, verified: Verified) -> Denial | None:
         """Whether the caller's chain of calls comes here in a circle, or is too long."""
@@ -235,6 +256,7 @@ class Credentials:
             "destination": destination.name,
             "kind": choice.kind,
             **({"source": source} if source else {}),
+            "delivery": destination.delivery,
             "identity": named.identity if named else None,
             "tenant": "the caller's" if choice.obo else tenant,
             "lastError": row.last_error or None,

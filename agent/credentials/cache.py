@@ -134,11 +134,24 @@ class TokenCache:
             token = self._tokens.get(key)
         return token if token is not None and now < token.expires_at else None
 
-    def renew(self, key: CacheKey, now: float, fetch: Fetch, lane: Lane = ("", "")) -> bool:
-        """Renew the token under *key* in the background if that is due; return whether it began."""
+    def renew(
+        self,
+        key: CacheKey,
+        now: float,
+        fetch: Fetch,
+        lane: Lane = ("", ""),
+        cold: bool = False,
+    ) -> bool:
+        """Renew the token under *key* in the background if that is due; return whether it began.
+
+        *cold*: it is wanted also where there was none yet. A refusal that stands is honoured.
+        """
         with self._lock:
             token = self._tokens.get(key)
-            if token is None or now < token.refresh_at or key in self._flights:
+            if (token is None and not cold) or (token is not None and now < token.refresh_at):
+                return False
+            refusal = self._refusals.get(key) if token is None or now >= token.expires_at else None
+            if key in self._flights or (refusal is not None and now < refusal.until):
                 return False
             flight = self._flights[key] = Flight()
         self._launch(key, flight, fetch, lane)

@@ -83,9 +83,11 @@ class Exchange:
         """
         return self.cache.get_or_fetch(key, moment, self._fetch(asked, ask, ends), lane)
 
-    def renew(self, key: CacheKey, lane: Lane, asked: Asked, ask: Ask, now: float) -> None:
-        """Renew the token under *key* in the background, if there is one and it is due."""
-        self.cache.renew(key, now, self._fetch(asked, ask), lane)
+    def renew(
+        self, key: CacheKey, lane: Lane, asked: Asked, ask: Ask, now: float, cold: bool = False
+    ) -> None:
+        """Renew the token under *key* in the background, if it is due; *cold*: or missing."""
+        self.cache.renew(key, now, self._fetch(asked, ask), lane, cold)
 
     def _fetch(self, asked: Asked, ask: Ask, ends: float = inf) -> Fetch:
         def fetch() -> Token | Denial:

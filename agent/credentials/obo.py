@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from agent.context.caller import Caller
-from agent.credentials.answers import Asked
+from agent.credentials.answers import VOUCHED, Asked
 from agent.credentials.credential import Injection
 from agent.credentials.entra import EntraClient
 from agent.credentials.exchange import Exchange
@@ -98,5 +98,5 @@ def proof_word(client: EntraClient) -> str:
     if identity.certificate_file:
         return "certificate"
     if identity.managed_identity:
-        return "managed identity's token"
+        return VOUCHED
     return "federated token" if identity.federated_token_file else "secret"

@@ -37,6 +37,15 @@ class OwnToken:
         """Renew the token ahead of its end, if there is one (DESIGN.md §6)."""
         self._exchange.renew(self._key, self._lane, self._asked, self._ask, now)
 
+    def wanted(self, now: float) -> None:
+        """Renew the token if it is due, and fetch it where there is none."""
+        self._exchange.renew(self._key, self._lane, self._asked, self._ask, now, cold=True)
+
+    def at_hand(self, now: float) -> Injection | None:
+        """The header with the token, if it is valid at *now*; nobody is asked."""
+        token = self._exchange.cache.in_hand(self._key, now)
+        return _bearer(token) if token else None
+
     def _ask(self, seconds: float) -> Answer:
         raise NotImplementedError
 

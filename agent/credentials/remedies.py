@@ -119,3 +119,17 @@ EXCHANGES: tuple[tuple[str, str, str], ...] = (
         "the server's log says",
     ),
 )
+# The same where a managed identity vouches for the registration.
+_VOUCHED: Mapping[int, str] = {
+    700211: "knows no federated credential for our managed identity's issuer (700211). Add one to "
+    "client '{client}' of the kind 'managed identity', in the same tenant.",
+    700213: "knows no federated credential for our managed identity (700213). Add one to client "
+    "'{client}' with its object id as subject, or correct managedIdentity.clientId.",
+    700024: "says that our managed identity's token has expired (700024), also after another one "
+    "was fetched. Check this machine's clock.",
+}
+
+
+def remedy(code: int, vouched: bool) -> str | None:
+    """What is to be done about *code*; *vouched*: our proof is a managed identity's token."""
+    return (_VOUCHED.get(code) if vouched else None) or REMEDIES.get(code)

@@ -105,9 +105,17 @@ class FileKey:
         """The header with the key, or why there is none."""
         if moment.now - self._checked >= 2 * LOOK or self._held is None:
             self.renew(moment.now)
+        return self.at_hand(moment.now) or _unusable()
+
+    def wanted(self, now: float) -> None:
+        """Look at the file."""
+        self.renew(now)
+
+    def at_hand(self, now: float) -> Injection | None:
+        """The header with the key, if there is one to send at *now*."""
         held = self._held
-        if held is None or not held.serves(moment.now):
-            return _unusable()
+        if held is None or not held.serves(now):
+            return None
         return Injection(((self._header, self._before + held.value),), Kind.APP)
 
     def renew(self, now: float) -> None:

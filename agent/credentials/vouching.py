@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from agent.credentials.answers import Answer
+from agent.credentials.answers import VOUCHED, Answer
 from agent.credentials.azure import SERVER, Platform
 from agent.credentials.exchange import token_of
 from agent.credentials.proof import Proof
@@ -84,5 +84,5 @@ def _proof(token: Token) -> Proof:
     return Proof(
         hashlib.sha256(value.encode()).digest(),
         {"client_assertion": lambda: value},
-        "managed identity's token",
+        VOUCHED,
     )

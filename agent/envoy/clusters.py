@@ -16,6 +16,7 @@ from agent.config.destinations import Destination
 from agent.config.fields import Address
 from agent.envoy.agent_cluster import HTTP_OPTIONS, assignment, breakers
 from agent.envoy.filters import dns_cache
+from agent.envoy.injection import NOTHING_PUSHED, Pushed, injecting
 from agent.envoy.proto import is_ip, number, pack, seconds, tcp
 from agent.envoy.tls import transport_socket
 
@@ -31,7 +32,9 @@ _BUFFER = 64 * 1024
 
 
 def clusters(
-    config: Attache, source: config_source_pb2.ConfigSource | None
+    config: Attache,
+    source: config_source_pb2.ConfigSource | None,
+    pushed: Pushed = NOTHING_PUSHED,
 ) -> Iterator[cluster_pb2.Cluster]:
     """Return the clusters of *config*; *source* says whence their secrets come (None: static)."""
     inbound, outbound = config.listeners.inbound, config.listeners.outbound
@@ -41,6 +44,8 @@ def clusters(
             yield _local(ADMIN, config.agent.admin)
     for destination in config.destinations:
         yield _destination(destination, source)
+        if injection := pushed.get(destination.name):
+            yield injecting(_destination(destination, source), destination, injection)
     if outbound and outbound.unmatched == "passthrough":
         yield _anywhere() if outbound.mode == "proxy" else _original()
 

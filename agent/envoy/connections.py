@@ -19,6 +19,7 @@ from envoy.extensions.request_id.uuid.v3 import uuid_pb2
 from agent.config.attache import Attache
 from agent.config.listeners import Inbound, Outbound
 from agent.envoy import routes, scrub
+from agent.envoy.access_log import access_log
 from agent.envoy.filters import ext_authz, forward_proxy, router
 from agent.envoy.proto import flag, from_agent, number, pack, seconds
 
@@ -36,6 +37,7 @@ def inbound(
 ) -> listener_components_pb2.Filter:
     """Return how callers are read: suspicious of paths, headers, sizes and slowness."""
     manager = _common(routes.INBOUND, inline, streams=100)
+    manager.access_log.extend(access_log(listener.access_log, routes.INBOUND))
     manager.http_filters.extend([ext_authz(), scrub.last(), router()])
     manager.early_header_mutation_extensions.append(scrub.callers(listener.edge))
     manager.normalize_path.CopyFrom(flag(True))
@@ -56,6 +58,7 @@ def outbound(
     """Return how our own application is read: as it is, within bounds."""
     manager = _common(routes.OUTBOUND, inline, streams=1000)
     manager.early_header_mutation_extensions.append(scrub.orders())
+    manager.access_log.extend(access_log(listener.access_log, routes.OUTBOUND))
     manager.http_filters.append(ext_authz())
     if listener.mode == "proxy" and listener.unmatched == "passthrough":
         manager.http_filters.append(forward_proxy())

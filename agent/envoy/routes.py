@@ -11,8 +11,10 @@ from envoy.type.matcher.v3 import string_pb2
 from agent.config.attache import Attache
 from agent.config.destinations import Destination
 from agent.config.fields import Address
+from agent.credentials.credential import Injection
 from agent.envoy.clusters import ADMIN, APPLICATION, PASSTHROUGH, cluster_of
 from agent.envoy.filters import asked_with
+from agent.envoy.injection import NOTHING_PUSHED, Pushed, pushing_cluster, unasked
 from agent.envoy.proto import number, seconds
 
 INBOUND = "inbound"
@@ -31,12 +33,14 @@ STREAM_IDLE = 300.0
 _RETRY_ON = "connect-failure,refused-stream,reset-before-request"
 
 
-def route_configurations(config: Attache) -> Iterator[route_pb2.RouteConfiguration]:
+def route_configurations(
+    config: Attache, pushed: Pushed = NOTHING_PUSHED
+) -> Iterator[route_pb2.RouteConfiguration]:
     """Return the route configurations of *config*, one a listener, under constant names."""
     if config.listeners.inbound:
         yield _inbound(config)
     if config.listeners.outbound:
-        yield _outbound(config)
+        yield _outbound(config, pushed)
 
 
 def domains(hosts: tuple[str, ...]) -> list[str]:
@@ -99,9 +103,12 @@ def _preflight() -> route_components_pb2.Route:
     )
 
 
-def _outbound(config: Attache) -> route_pb2.RouteConfiguration:
+def _outbound(config: Attache, pushed: Pushed) -> route_pb2.RouteConfiguration:
     """One virtual host a destination, and what no destination names."""
-    hosts = [_destination(destination) for destination in config.destinations]
+    hosts = [
+        _destination(destination, config, pushed.get(destination.name))
+        for destination in config.destinations
+    ]
     rest = _virtual_host("unmatched", ["*"])
     outbound = config.listeners.outbound
     if outbound and outbound.unmatched == "passthrough":
@@ -113,19 +120,24 @@ def _outbound(config: Attache) -> route_pb2.RouteConfiguration:
     return route_pb2.RouteConfiguration(name=OUTBOUND, virtual_hosts=[*hosts, rest])
 
 
-def _destination(destination: Destination) -> route_components_pb2.VirtualHost:
-    """Return a destination's virtual host.
+def _destination(
+    destination: Destination, config: Attache, pushed: Injection | None
+) -> route_components_pb2.VirtualHost:
+    """Return a destination's virtual host; with a *pushed* credential nobody is asked.
 
     The Host that the application called is kept: the server may tell its sites by it, and links,
     cookies and signatures that either side makes of it stay true.
     """
     host = _virtual_host(destination.name, domains(destination.hosts))
+    cluster = pushing_cluster(destination) if pushed else cluster_of(destination)
     route = route_components_pb2.Route(
-        name=cluster_of(destination),
+        name=cluster,
         match=_any_path(),
-        route=_to(cluster_of(destination), destination.timeout),
+        route=_to(cluster, destination.timeout),
         typed_per_filter_config=asked_with(direction=OUTBOUND, destination=destination.name),
     )
+    if pushed:
+        unasked(route, config, pushed)
     if destination.tls:  # Envoy wrote http, which is how the application came to it
         route.request_headers_to_add.append(_overwrite("x-forwarded-proto", "https"))
     host.routes.append(route)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -13,6 +13,7 @@ from google.protobuf import any_pb2
 
 from agent.config.attache import Attache
 from agent.envoy.clusters import clusters
+from agent.envoy.injection import NOTHING_PUSHED, Pushed, credentials
 from agent.envoy.listeners import listeners
 from agent.envoy.proto import from_agent, pack
 from agent.envoy.routes import route_configurations
@@ -38,7 +39,7 @@ class Resources:
     """
 
     version: str
-    items: Mapping[str, any_pb2.Any]
+    items: Mapping[str, any_pb2.Any] = field(repr=False)
 
     @classmethod
     def of(cls, items: Mapping[str, any_pb2.Any]) -> Resources:
@@ -77,19 +78,24 @@ NOTHING = Resources.of({})
 class Snapshot:
     """Everything that Envoy should hold, by type URL."""
 
-    types: Mapping[str, Resources]
+    types: Mapping[str, Resources] = field(repr=False)  # a secret may be among them
 
     @classmethod
-    def of(cls, config: Attache, bundle: Path) -> Snapshot:
-        """Build the resources of *config*; *bundle* holds the public authorities for TLS."""
+    def of(cls, config: Attache, bundle: Path, pushed: Pushed = NOTHING_PUSHED) -> Snapshot:
+        """Build the resources of *config*; *bundle* holds the public authorities for TLS.
+
+        *pushed* are the credentials that Envoy injects without asking.
+        """
         source = from_agent()
         return cls(
             MappingProxyType(
                 {
-                    CLUSTER: Resources.pack(clusters(config, source)),
-                    SECRET: Resources.pack(secrets(config, bundle)),
+                    CLUSTER: Resources.pack(clusters(config, source, pushed)),
+                    SECRET: Resources.pack(
+                        [*secrets(config, bundle), *credentials(config, pushed)]
+                    ),
                     LISTENER: Resources.pack(listeners(config, inline=None)),
-                    ROUTE: Resources.pack(route_configurations(config)),
+                    ROUTE: Resources.pack(route_configurations(config, pushed)),
                 }
             )
         )

@@ -91,3 +91,25 @@ def test_what_cannot_be_meant_is_refused_with_a_remedy(credential: str) -> None:
         if reason in finding.reason and remedy in finding.remedy
     ]
     assert found, caught.value.findings
+
+
+@pytest.mark.must(28)
+@pytest.mark.parametrize(
+    ("credential", "said"),
+    [
+        ("none", "'none' has nothing to push"),
+        ("{forward: {}}", "'forward' differs from caller to caller"),
+        ("{obo: {identity: us, scopes: [s]}}", "'obo' differs from caller to caller"),
+    ],
+)
+def test_only_our_own_credentials_are_pushed(credential: str, said: str) -> None:
+    with pytest.raises(ConfigInvalid) as caught:
+        read(credential + "\n    delivery: sds")
+    (found,) = (f for f in caught.value.findings if f.path == "destinations[0].delivery")
+    assert said in found.reason
+    assert "use one of clientCredentials, managedIdentity, secretFile" in found.remedy
+
+
+def test_ours_may_be_pushed_and_are_not_unless_that_is_written() -> None:
+    assert read("{secretFile: {file: /k}}").destinations[0].delivery == "check"
+    assert read("{secretFile: {file: /k}}\n    delivery: sds").destinations[0].delivery == "sds"

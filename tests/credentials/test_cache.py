@@ -372,3 +372,30 @@ def test_our_own_repair_shows_within_five_seconds(reason: Reason) -> None:
 @pytest.mark.must(45)
 def test_a_token_shows_in_no_repr() -> None:
     assert "canary" not in repr(_token("canary"))
+
+
+def test_a_wanted_token_is_fetched_before_anybody_asks_and_a_refusal_is_honoured(
+    clock: FakeClock,
+) -> None:
+    executor = FakeExecutor()
+    cache = TokenCache(clock=clock, random=lambda: 0.5, executor=executor, bulkhead=Bulkhead(clock))
+    answers: list[Token | Denial] = [
+        Denial(Reason.RATE_LIMITED, "later", retry_after=60),
+        Token("token", NOW + 100, NOW + 90),
+    ]
+
+    def wanted() -> bool:
+        began = cache.renew(KEY, clock.now, lambda: answers.pop(0), cold=True)
+        executor.run()
+        return began
+
+    assert not cache.renew(KEY, NOW, lambda: answers.pop(0))  # nobody wants it
+    assert wanted()
+    assert [wanted() for _ in range(3)] == [False] * 3
+    assert cache.in_hand(KEY, NOW) is None
+    clock.now = NOW + 61
+    assert wanted()
+    token = cache.in_hand(KEY, clock.now)
+    assert token is not None
+    assert token.value == "token"
+    assert cache.in_hand(KEY, NOW + 100) is None

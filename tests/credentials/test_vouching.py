@@ -10,7 +10,7 @@ import pytest
 
 from agent.config.identities import EntraIdentity
 from agent.credentials import vouching
-from agent.credentials.answers import Answer
+from agent.credentials.answers import VOUCHED, Answer, Asked, judge
 from agent.credentials.azure import Platform
 from agent.credentials.entra import EntraClient
 from agent.credentials.proof import Proof
@@ -141,3 +141,20 @@ def identity(sts: FakeSts) -> EntraIdentity:
 
 def test_its_name_in_repr_shows_no_token() -> None:
     assert "secret" not in repr(vouching._proof(vouching.Token("secret", 1, 1)))
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        (700211, "of the kind 'managed identity'"),
+        (700213, "with its object id as subject"),
+        (700212, "api://AzureADTokenExchange"),
+    ],
+)
+def test_a_missing_federated_credential_is_said_in_the_words_of_managed_identities(
+    code: int, said: str
+) -> None:
+    asked = Asked("audit", "us", CLIENT, TENANT, ("s",), for_user=False, proof=VOUCHED)
+    verdict = judge(Answer(401, {"error": "invalid_client", "error_codes": [code]}), asked)
+    assert said in verdict.sentence
+    assert verdict.denial.status == 503

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from envoy.extensions.access_loggers.file.v3 import file_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import (
     http_connection_manager_pb2 as hcm,
 )
@@ -74,3 +75,19 @@ def test_routes_come_by_name_so_that_their_change_drains_no_connection(configure
     manager = hcm.HttpConnectionManager()
     before["outbound"].filter_chains[0].filters[0].typed_config.Unpack(manager)
     assert manager.rds.route_config_name == "outbound"
+
+
+@pytest.mark.parametrize(("written", "path"), [("stdout", "/dev/stdout"), ("/logs/a", "/logs/a")])
+def test_an_access_log_is_written_where_the_listener_says(configure, written, path):
+    found = built(configure(listeners={"inbound": {"accessLog": written}}))
+    logs = {name: manager(one).access_log for name, one in found.items()}
+    assert logs["outbound"] == []
+    (log,) = logs["inbound"]
+    settings = file_pb2.FileAccessLog.FromString(log.typed_config.value)
+    assert settings.path == path
+    assert settings.log_format.json_format["direction"] == "inbound"
+
+
+def manager(listener: Any) -> hcm.HttpConnectionManager:
+    (filter_,) = listener.filter_chains[0].filters
+    return hcm.HttpConnectionManager.FromString(filter_.typed_config.value)
