@@ -435,7 +435,7 @@ OPERATIONS = st.lists(
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(OPERATIONS)
 # Clusters go and come back before Envoy has answered, and it refuses only their coming back.
 @example(
