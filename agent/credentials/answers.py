@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from agent.credentials.remedies import EXCHANGES, REMEDIES, remedy
+from agent.credentials.remedies import EXCHANGES, REMEDIES, remedy_for
 from agent.errors import Denial, Reason
 
 
@@ -313,7 +313,7 @@ def _word(value: object) -> str:
 
 def _remedy(case: _Case, otherwise: str) -> str:
     vouched = case.asked.proof == VOUCHED
-    known = (remedy(code, vouched) for code in sorted(case.codes, reverse=True))
+    known = (remedy_for(code, vouched) for code in sorted(case.codes, reverse=True))
     return next(filter(None, known), f"{otherwise} ({case.code}).")
 
 

@@ -10,7 +10,6 @@ import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
 
@@ -20,28 +19,21 @@ from agent.config.identities import Identity
 from agent.context.caller import Caller
 from agent.credentials.bulkhead import Bulkhead
 from agent.credentials.cache import TokenCache
-from agent.credentials.client_credentials import ClientCredentials
 from agent.credentials.credential import Credential, Injection, Own
-from agent.credentials.entra import EntraClient
 from agent.credentials.exchange import Exchange
-from agent.credentials.exchange_assembly import token_exchange
-from agent.credentials.forward import Forward
-from agent.credentials.internal import InternalCredential
 from agent.credentials.keyring import LOOK, KeyRing
+from agent.credentials.kinds import Client, client_of, credential_of
 from agent.credentials.ledger import Ledger
 from agent.credentials.managed_identity import (
     ManagedIdentityToken,
     Unset,
-    Way,
     managed_identities,
     workload_identities,
 )
 from agent.credentials.mint import Grant, Minter, Rules, enters_twice, too_many_hops
-from agent.credentials.none import NoCredential
-from agent.credentials.oauth import OAuthClient
-from agent.credentials.obo import OnBehalfOf
 from agent.credentials.own_token import OwnToken
 from agent.credentials.secret_file import FileKey
+from agent.credentials.standing import row
 from agent.credentials.token_exchange import TokenExchange
 from agent.errors import Denial
 from agent.identity.principal import IssuerKind, Verified
@@ -50,7 +42,6 @@ from agent.moment import Moment, Waiting, nobody_else
 log = logging.getLogger("attache.credentials")
 
 Clock = Callable[[], float]
-Client = EntraClient | OAuthClient
 
 AHEAD = 1.0  # seconds before its end in which a pushed token is taken back from Envoy
 FETCHES = 64  # requests to authorization servers under way at once, in all
@@ -90,7 +81,9 @@ class Credentials:
         by_name = {identity.name: client for identity, client in clients.items()}
         ways = managed_identities(config, workloads, clients)
         self.by_destination: dict[str, Credential] = {
-            destination.name: _credential(destination, by_name, ways, self.minter, shared.exchange)
+            destination.name: credential_of(
+                destination, by_name, ways, self.minter, shared.exchange
+            )
             for destination in config.destinations
         }
         self._delivered: list[tuple[str, Own]] = [
@@ -124,7 +117,7 @@ class Credentials:
         workloads = workload_identities(config, os.environ)
         ours = [found for found in workloads.values() if isinstance(found, Identity)]
         clients = {
-            identity: known.get(identity) or _client(identity, clock)
+            identity: known.get(identity) or client_of(identity, clock, _new_id)
             for identity in (*config.identities, *ours)
         }
         ring = _keyring(config, previous, clock())
@@ -237,33 +230,17 @@ class Credentials:
         """What /status shows: destinations, keys, the cache. No secret is in it."""
         now = self._clock()
         return {
-            "destinations": [self._row(destination) for destination in self._config.destinations],
+            "destinations": [
+                row(
+                    destination,
+                    self.by_destination[destination.name],
+                    self._clients.values(),
+                    self._shared.exchange.ledger,
+                )
+                for destination in self._config.destinations
+            ],
             "keys": self.keyring.status(now) if self.keyring else [],
             "cachedTokens": len(self._shared.exchange.cache),
-        }
-
-    def _row(self, destination: Destination) -> dict[str, Any]:
-        choice = destination.credential
-        named = choice.obo or choice.client_credentials or choice.token_exchange
-        client = next(
-            (c for c in self._clients.values() if named and c.name == named.identity), None
-        )
-        tenant = client.identity.tenant if isinstance(client, EntraClient) else None
-        row = self._shared.exchange.ledger.row(destination.name)
-        credential = self.by_destination[destination.name]
-        source = credential.source if isinstance(credential, ManagedIdentityToken) else None
-        return {
-            "destination": destination.name,
-            "kind": choice.kind,
-            **({"source": source} if source else {}),
-            "delivery": destination.delivery,
-            "identity": named.identity if named else None,
-            "tenant": "the caller's" if choice.obo else tenant,
-            "lastError": row.last_error or None,
-            "lastReason": row.reason or None,
-            "lastErrorAt": _written(row.failed_at),
-            "lastSuccessAt": _written(row.succeeded_at),
-            "tokenExpiresAt": _written(row.expires_at),
         }
 
     def _loop(self) -> None:
@@ -300,14 +277,6 @@ def _share(
     return _Shared(executor, owned, Exchange(cache, Ledger(clock), clock, random), entries)
 
 
-def _client(identity: Identity, clock: Clock) -> Client:
-    if identity.entra:
-        return EntraClient(identity.name, identity.entra)
-    if identity.oauth:
-        return OAuthClient(identity.name, identity.oauth, clock, _new_id)
-    raise ValueError(f"identity '{identity.name}' is of no kind")
-
-
 def _keyring(config: Attache, previous: Credentials | None, now: float) -> KeyRing | None:
     tokens = config.internal_tokens
     if tokens is None:
@@ -331,46 +300,6 @@ def _minter(config: Attache, keyring: KeyRing) -> Minter:
     return Minter(rules, keyring.signer, _new_id, config.agent.max_tokens)
 
 
-def _credential(
-    destination: Destination,
-    clients: dict[str, Client],
-    ways: Mapping[str, Way],
-    minter: Minter | None,
-    exchange: Exchange,
-) -> Credential:
-    choice = destination.credential
-    if choice.forward:
-        return Forward(choice.forward.subject)
-    if choice.internal and minter:
-        asked = choice.internal
-        grant = Grant(asked.audience, asked.scopes, asked.claims)
-        return InternalCredential(grant, asked.subject, minter)
-    if choice.obo:
-        client = clients[choice.obo.identity]
-        if isinstance(client, EntraClient):
-            return OnBehalfOf(destination.name, choice.obo.scopes, client, exchange)
-    if choice.client_credentials:
-        own = choice.client_credentials
-        return ClientCredentials(
-            destination.name,
-            own.scopes,
-            own.audience or "",
-            clients[own.identity],
-            exchange,
-            own.resource or "",
-        )
-    if choice.managed_identity:
-        way = ways[destination.name]
-        return ManagedIdentityToken(destination.name, choice.managed_identity, way, exchange)
-    if choice.secret_file:
-        return FileKey(destination.name, choice.secret_file, exchange.ledger, exchange.clock)
-    if choice.token_exchange:
-        return token_exchange(destination.name, choice.token_exchange, clients, minter, exchange)
-    if choice.none:
-        return NoCredential()
-    raise ValueError(f"destination '{destination.name}': {choice.kind} cannot be built")
-
-
 def _own_audience(config: Attache) -> str:
     """The audience under which this workload takes internal tokens; else its name."""
     for issuer in config.issuers:
@@ -381,7 +310,3 @@ def _own_audience(config: Attache) -> str:
 
 def _new_id() -> str:
     return secrets.token_urlsafe(16)
-
-
-def _written(at: float | None) -> str | None:
-    return None if at is None else datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

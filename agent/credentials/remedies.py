@@ -130,6 +130,6 @@ _VOUCHED: Mapping[int, str] = {
 }
 
 
-def remedy(code: int, vouched: bool) -> str | None:
+def remedy_for(code: int, vouched: bool) -> str | None:
     """What is to be done about *code*; *vouched*: our proof is a managed identity's token."""
     return (_VOUCHED.get(code) if vouched else None) or REMEDIES.get(code)
