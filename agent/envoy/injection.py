@@ -8,6 +8,7 @@ destination, and its answer says what is wrong: Envoy's own would be a bare 401 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
@@ -48,8 +49,22 @@ def pushing_cluster(destination: Destination) -> str:
 
 
 def secret_of(destination: Destination) -> str:
-    """Return the name of the secret that is the credential."""
-    return f"credential_{destination.name}"
+    """Return the name of the secret that is the credential.
+
+    Another one for another credential or address: a cluster that is changed begins with the secret
+    that belongs to it, and the old one never goes to the new address (SECURITY.md 25).
+    """
+    meant = f"{destination.upstream} {destination.credential.model_dump_json()}"
+    return f"credential_{destination.name}_{hashlib.sha256(meant.encode()).hexdigest()[:8]}"
+
+
+def awaited(config: Attache) -> frozenset[str]:
+    """Return the names of all secrets that are pushed as soon as they are in hand."""
+    return frozenset(
+        secret_of(destination)
+        for destination in config.destinations
+        if destination.delivery == "sds"
+    )
 
 
 def credentials(config: Attache, pushed: Pushed) -> Iterator[secret_pb2.Secret]:

@@ -13,7 +13,7 @@ from google.protobuf import any_pb2
 
 from agent.config.attache import Attache
 from agent.envoy.clusters import clusters
-from agent.envoy.injection import NOTHING_PUSHED, Pushed, credentials
+from agent.envoy.injection import NOTHING_PUSHED, Pushed, awaited, credentials
 from agent.envoy.listeners import listeners
 from agent.envoy.proto import from_agent, pack
 from agent.envoy.routes import route_configurations
@@ -76,9 +76,10 @@ NOTHING = Resources.of({})
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Everything that Envoy should hold, by type URL."""
+    """Everything that Envoy should hold, by type URL; `awaited` are secrets that may come later."""
 
     types: Mapping[str, Resources] = field(repr=False)  # a secret may be among them
+    awaited: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, config: Attache, bundle: Path, pushed: Pushed = NOTHING_PUSHED) -> Snapshot:
@@ -97,5 +98,6 @@ class Snapshot:
                     LISTENER: Resources.pack(listeners(config, inline=None)),
                     ROUTE: Resources.pack(route_configurations(config, pushed)),
                 }
-            )
+            ),
+            awaited(config),
         )

@@ -198,7 +198,7 @@ class Conversation:
         if self._snapshot is None or self._everything(type_url, topic):
             return ()
         topic.known.update(self._snapshot.types[type_url].items)
-        missing = topic.names - topic.known
+        missing = topic.names - topic.known - self._snapshot.awaited
         topic.known |= missing  # said once
         return tuple(sorted(missing))
 

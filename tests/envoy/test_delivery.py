@@ -46,7 +46,10 @@ class World:
         self.delivery.take(config, lambda now: dict(self.at_hand))
 
     def secrets(self) -> list[Any]:
-        return [list(snapshot.types[SECRET].items) for snapshot in self.published]
+        return [
+            [name.rpartition("_")[0] for name in snapshot.types[SECRET].items]
+            for snapshot in self.published
+        ]
 
 
 @pytest.fixture

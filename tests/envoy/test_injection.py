@@ -14,12 +14,14 @@ from envoy.extensions.filters.http.ext_authz.v3 import ext_authz_pb2
 from envoy.extensions.http.injected_credentials.generic.v3 import generic_pb2
 from envoy.extensions.transport_sockets.tls.v3 import secret_pb2
 from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
+from envoy.service.discovery.v3 import discovery_pb2
 
 from agent.config.attache import Attache
 from agent.credentials.credential import Injection
 from agent.envoy.agent_cluster import HTTP_OPTIONS
 from agent.envoy.filters import EXT_AUTHZ
 from agent.envoy.snapshot import CLUSTER, ROUTE, SECRET, Snapshot
+from agent.envoy.stream import Conversation, Memory
 from agent.identity.principal import Kind
 
 Configure = Callable[..., Attache]
@@ -92,7 +94,7 @@ def test_with_a_credential_nobody_is_asked_and_envoy_injects(
 ) -> None:
     found = resources(config, crm=injection)
     ((header, value),) = injection.headers
-    secret = found[SECRET]["credential_crm"]
+    ((name, secret),) = found[SECRET].items()
     assert secret.generic_secret.secret.inline_string == value
     plain, pushing = found[CLUSTER]["destination_crm"], found[CLUSTER]["pushed_crm"]
     options = http_protocol_options_pb2.HttpProtocolOptions()
@@ -102,7 +104,7 @@ def test_with_a_credential_nobody_is_asked_and_envoy_injects(
     assert settings.overwrite
     assert not settings.allow_request_without_credential
     generic = generic_pb2.Generic.FromString(settings.credential.typed_config.value)
-    assert (generic.header, generic.credential.name) == (header, "credential_crm")
+    assert (generic.header, generic.credential.name) == (header, name)
     assert generic.credential.sds_config.HasField("ads")
     assert codec.name == "envoy.filters.http.upstream_codec"
     # In all else the two clusters are one.
@@ -140,3 +142,34 @@ def test_nothing_changes_for_other_destinations(config: Attache) -> None:
 def test_a_snapshots_repr_shows_no_credential(config: Attache) -> None:
     snapshot = Snapshot.of(config, Path("/bundle"), {"crm": TOKEN})
     assert "canary" not in f"{snapshot!r}{snapshot.types[SECRET]!r}"
+
+
+@pytest.mark.must(25)
+@pytest.mark.parametrize(
+    "change",
+    [{"address": "10.0.0.1:80"}, {"credential": {"secretFile": {"file": "/other"}}}, {}],
+    ids=["address", "credential", "nothing"],
+)
+def test_another_credential_or_address_has_another_secret(
+    configure: Configure, change: dict[str, Any]
+) -> None:
+    base = {
+        "name": "crm",
+        "hosts": ["crm:80"],
+        "delivery": "sds",
+        "credential": {"secretFile": {"file": "/k"}},
+    }
+    names = [
+        list(resources(configure(destinations=[base | more]), crm=KEY)[SECRET])
+        for more in ({}, change)
+    ]
+    assert (names[0] != names[1]) == bool(change)
+
+
+def test_a_secret_that_is_not_in_hand_yet_is_no_stranger(config: Attache) -> None:
+    (name,) = Snapshot.of(config, Path("/bundle"), {"crm": KEY}).types[SECRET].items
+    waiting = Snapshot.of(config, Path("/bundle"))
+    conversation = Conversation(Memory())
+    conversation.publish(waiting, 0.0)
+    asking = discovery_pb2.DiscoveryRequest(type_url=SECRET, resource_names=[name, "stranger"])
+    assert conversation.receive(asking, 0.0).unknown == ("stranger",)

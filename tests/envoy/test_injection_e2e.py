@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import socket
 import ssl
+import threading
 from typing import Any
 
 import pytest
@@ -90,3 +91,28 @@ def test_a_websocket_passes_the_injecting_cluster(pod):
         assert response.status == 101
         connection.sendall(b"hello\n")
         assert connection.recv(100) == b"hello\n"
+
+
+@pytest.mark.must(25)
+def test_a_key_never_goes_to_the_address_that_replaces_its_own(pod, server):
+    other = server("other")
+    pod.start(destinations=[destination(pod, pod.billing)])
+    seen: set[tuple[str, tuple[str, ...]]] = set()
+    end = threading.Event()
+
+    def call() -> None:
+        while not end.is_set():
+            answer = pod.call(host="billing.shop")
+            seen.add((answer.echo["server"], tuple(answer.sent("x-api-key"))))
+
+    caller = threading.Thread(target=call)
+    caller.start()
+    try:
+        for _ in range(8):
+            for to, value in ((pod.billing, "for-billing"), (other, "for-other")):
+                push(pod, key(value), destination(pod, to))
+    finally:
+        end.set()
+        caller.join(30)
+    assert seen <= {("billing", ("for-billing",)), ("other", ("for-other",)), ("billing", ())}
+    assert len(seen) >= 2
