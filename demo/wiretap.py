@@ -96,7 +96,9 @@ class Wiretap:
             async def connected(r: asyncio.StreamReader, w: asyncio.StreamWriter) -> None:
                 await self._connection(place, target, r, w)
 
-            self._servers.append(await asyncio.start_server(connected, "127.0.0.1", port))
+            # a crowd connects at once: beyond the backlog, connections are lost without a word
+            server = await asyncio.start_server(connected, "127.0.0.1", port, backlog=2048)
+            self._servers.append(server)
 
         asyncio.run_coroutine_threadsafe(serve(), self._loop).result(10)
 
