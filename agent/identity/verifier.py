@@ -90,7 +90,8 @@ class Verifier:
             if held is not None:
                 return held
             if opaque(token):
-                return self._introspector.verify(token, digest, moment)
+                asked = self._introspector.verify(token, digest, moment)
+                return self._found("introspection", asked)
         return self._verify(token, digest, moment)
 
     def recognise(self, token: RawToken) -> bool:
@@ -124,7 +125,8 @@ class Verifier:
         if isinstance(found, Denial):
             nobodys = found.reason is Reason.UNTRUSTED_ISSUER
             if nobodys and self._introspector and iss == self._introspector.entry.issuer:
-                return self._introspector.verify(token, digest, moment)
+                asked = self._introspector.verify(token, digest, moment)
+                return self._found("introspection", asked)
             return found
         entry, source = found
         generation = source.state.generation
