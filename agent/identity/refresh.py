@@ -49,7 +49,7 @@ class Source:
         """The issuer that the document names; None while nobody knows, empty if there is none."""
         state = self.state
         if state.loaded is None:
-            return "" if state.absent else None
+            return "" if sources.never(state, self.pace) else None
         return state.loaded.issuer
 
 
@@ -207,7 +207,7 @@ class Refresher:
 def _report(source: Source, before: State, after: State, seconds: float, spare: bool) -> None:
     """Say what changed, once: a failure when it begins, its end, and new keys."""
     where = f"issuer '{source.owner}'"
-    if after.absent and spare and after.error != before.error:
+    if after.absent_since is not None and spare and after.error != before.error:
         log.info(
             "%s: %s; tokens of that version are refused until it is there.", where, after.error
         )

@@ -28,6 +28,7 @@ class Pace:
     longest_wait: float = 3600.0  # what a server's Retry-After may ask for
     keep: float = 86_400.0  # how long the last good keys serve without a refresh
     cooldown: float = 300.0  # between two fetches because of unknown key ids
+    certain: float = 300.0  # after so long "there is no such document" is believed
 
 
 URL_PACE = Pace()
@@ -41,7 +42,7 @@ class State:
 
     `generation` counts the changes of `loaded`. `fetched_at` is the last success, `asked_at` the
     last fetch that an unknown key id caused; `failures` are those since the last success.
-    `absent`: there is no such document, its server said when last asked.
+    `absent_since`: since when its server has said, every time, that there is no such document.
     """
 
     loaded: Loaded | None = None
@@ -52,7 +53,7 @@ class State:
     asked_at: float | None = None
     failures: int = 0
     error: str = ""
-    absent: bool = False
+    absent_since: float | None = None
 
 
 def due(state: State, now: float) -> bool:
@@ -76,6 +77,15 @@ def usable(state: State, now: float, pace: Pace) -> Loaded | None:
     return state.loaded if now < state.fetched_at + pace.keep else None
 
 
+def never(state: State, pace: Pace) -> bool:
+    """Whether there is no such document, and not merely none at the moment.
+
+    A server that is being set up or rolled out says "not found" too, for a while.
+    """
+    since = state.absent_since
+    return state.loaded is None and since is not None and state.tried_at >= since + pace.certain
+
+
 def succeeded(state: State, loaded: Loaded, now: float, pace: Pace, chance: float) -> State:
     """What is known after a good fetch; many agents must not come back in step."""
     changed = loaded != state.loaded
@@ -88,7 +98,7 @@ def succeeded(state: State, loaded: Loaded, now: float, pace: Pace, chance: floa
         next_due=now + pace.refresh * (1.0 - 0.1 * chance),
         failures=0,
         error="",
-        absent=False,
+        absent_since=None,
     )
 
 
@@ -96,6 +106,7 @@ def failed(state: State, why: Unusable, now: float, pace: Pace, chance: float) -
     """What is known after a bad fetch: all that was good before, and when to try again."""
     # Full jitter (AWS Architecture Blog, "Exponential Backoff And Jitter"), a second at least.
     ceiling = min(pace.last_retry, pace.first_retry * 2.0 ** min(state.failures + 1, 30))
+    since = state.absent_since
     pause = max(pace.first_retry, ceiling * chance, min(why.retry_after, pace.longest_wait))
     return replace(
         state,
@@ -103,7 +114,7 @@ def failed(state: State, why: Unusable, now: float, pace: Pace, chance: float) -
         next_due=now + pause,
         failures=state.failures + 1,
         error=why.sentence,
-        absent=why.absent,
+        absent_since=(now if since is None else since) if why.absent else None,
     )
 
 

@@ -175,7 +175,7 @@ class Trust:
             "keys": sorted(keys.keys) if keys else [],
             "refused": list(keys.refused) if keys else [],
             "usable": source.loaded(now) is not None,
-            "absent": state.absent,
+            "absent": state.absent_since is not None,
             "ageSeconds": round(now - state.fetched_at, 1) if keys else None,
             "nextSeconds": round(max(0.0, state.next_due - now), 1),
             "failures": state.failures,

@@ -15,7 +15,7 @@ from agent.identity.principal import IssuerKind, Principal
 
 Issuers = Callable[[Document], str | None]
 """The issuer (or template) that a document names; None while it was never loaded, empty where
-its server says that there is no such document."""
+its server has said for long enough that there is no such document."""
 
 
 @dataclass(frozen=True, slots=True)
