@@ -1,20 +1,16 @@
-"""What does an authorization server's answer mean for the caller, and for the operator?
-
-The table is ENTRA.md §2, in its order. Microsoft says to branch on `error`, `suberror` and
-`claims`; the AADSTS numbers only tell apart what these leave together.
-"""
+"""What did an authorization server answer, and to what request?"""
 
 from __future__ import annotations
 
 import json
-import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from agent.credentials.remedies import EXCHANGES, REMEDIES, remedy_for
-from agent.errors import Denial, Reason
+VOUCHED = "managed identity's token"  # the word for that proof, in `Asked.proof`
+MAX_CLAIMS = 4096
+_SAFE = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +50,9 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """The denial for the caller, the sentence for the log, and how loud it is."""
+class Case:
+    """An answer taken apart; `codes` are AADSTS numbers, `claims` a challenge (empty: unusable)."""
 
-    denial: Denial
-    sentence: str
-    level: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Case:
     answer: Answer
     asked: Asked
     error: str
@@ -77,210 +66,19 @@ class _Case:
         return ", ".join(map(str, sorted(self.codes))) or self.error or "no error code"
 
 
-VOUCHED = "managed identity's token"  # the word for that proof, in `Asked.proof`
-_UNAVAILABLE = "the authorization server for this destination does not answer; try again"
-_CREDENTIAL = "this service cannot prove itself for this destination; its operator was told"
-_CONFIGURATION = "the credential of this destination is misconfigured; its operator was told"
-_SIGN_IN = "the caller's token is no longer accepted; sign in again"
-_MAX_CLAIMS = 4096
-_SAFE = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
-
-_OUR_PROOF = frozenset({7000215, 7000222, 7000218, 700016, 700027, 700024, 700023, 700025})
-_OUR_SETUP = frozenset({500131, 500011, 70011, 28000, 1002012, 90009, 90002})
-_BLOCKED = frozenset({53003, 50105})
-_SETUP_ERRORS = frozenset(
-    {
-        "invalid_scope",
-        "invalid_resource",
-        "invalid_target",
-        "invalid_tenant",
-        "invalid_request",
-        "unsupported_grant_type",
-    }
-)
-
-
-def _unproven(case: _Case) -> Verdict | None:
-    if not case.answer.ours:
-        return None
-    denial = Denial(Reason.CREDENTIAL_ERROR, _CREDENTIAL)
-    sentence = f"destination '{case.asked.destination}': {case.answer.failure}"
-    return Verdict(denial, sentence, logging.ERROR)
-
-
-def _unfit(case: _Case) -> Verdict | None:
-    if not case.answer.unfit:
-        return None
-    denial = Denial(Reason.INTERNAL_ERROR, _CONFIGURATION)
-    return _verdict(case, denial, case.answer.unfit, logging.ERROR)
-
-
-def _throttled(case: _Case) -> Verdict | None:
-    if case.answer.status != 429 and 50196 not in case.codes:
-        return None
-    seconds = case.answer.retry_after or 5
-    denial = Denial(
-        Reason.RATE_LIMITED,
-        "the authorization server limits how often it is asked; try again later",
-        retry_after=seconds,
-    )
-    told = f"limits our requests ({case.code}); it is asked again in {seconds} s."
-    return _verdict(case, denial, told, logging.WARNING)
-
-
-def _unavailable(case: _Case) -> Verdict | None:
-    answer = case.answer
-    if (
-        answer.status
-        and answer.status < 500
-        and answer.body is not None
-        and case.error not in ("temporarily_unavailable", "server_error")
-        and (case.error or answer.status >= 400)
-    ):
-        return None
-    what = answer.failure or (
-        f"answered with status {answer.status}"
-        if answer.status >= 400
-        else f"answered with status {answer.status}, but without a usable token"
-    )
-    told = f"{what}. Tokens in hand serve until they expire; check the network and its status page."
-    denial = Denial(Reason.ISSUER_UNAVAILABLE, _UNAVAILABLE, retry_after=answer.retry_after or 1)
-    return _verdict(case, denial, told, logging.WARNING)
-
-
-def _blocked(case: _Case) -> Verdict | None:
-    if case.suberror != "message_only" and not case.codes & _BLOCKED:
-        return None
-    denial = Denial(Reason.ACCESS_BLOCKED, "a policy of the user's organization blocks this access")
-    return _verdict(case, denial, _remedy(case, "blocks this user by policy"), logging.INFO)
-
-
-def _challenge(case: _Case) -> Verdict | None:
-    wanted = case.claims is not None or case.error in ("interaction_required", "login_required")
-    if not wanted or not case.asked.for_user:
-        return None
-    denial = Denial(
-        Reason.INTERACTION_REQUIRED,
-        "the user must sign in again and meet a further requirement",
-        claims=case.claims or None,
-    )
-    return _verdict(case, denial, f"asks the user to act ({case.code}).", logging.INFO)
-
-
-def _consent(case: _Case) -> Verdict | None:
-    given = "consent_required" in (case.error, case.suberror) or 65001 in case.codes
-    if not given:
-        return None
-    scopes = case.asked.scopes
-    denial = Denial(
-        Reason.CONSENT_REQUIRED,
-        f"consent is missing for {' '.join(scopes)}",
-        required=scopes,
-    )
-    told = REMEDIES[65001]
-    if case.asked.exchange:
-        told = f"wants the user to consent to client '{{client}}' for {{scopes}} ({case.code})."
-    return _verdict(case, denial, told, logging.ERROR)
-
-
-def _exchanged(case: _Case) -> Verdict | None:
-    """What servers say of a token exchange in words of their own (RFC 8693 §2.2.2)."""
-    if not case.asked.exchange:
-        return None
-    said = str((case.answer.body or {}).get("error_description", ""))[:_MAX_CLAIMS].lower()
-    if case.asked.for_user and (case.error == "invalid_token" or "invalid token" in said):
-        denial = Denial(Reason.INVALID_TOKEN, _SIGN_IN)
-        told = f"no longer accepts the user's token ({case.code})."
-        return _verdict(case, denial, told, logging.INFO)
-    for error, words, remedy in EXCHANGES:
-        if error == case.error and words in said:
-            denial = Denial(Reason.INTERNAL_ERROR, _CONFIGURATION)
-            return _verdict(case, denial, f"{remedy} ({case.code}).", logging.ERROR)
-    if case.error == "access_denied" and case.asked.for_user:
-        denial = Denial(Reason.ACCESS_BLOCKED, "a policy there forbids this call for this user")
-        told = (
-            f"refuses to exchange this user's token by policy ({case.code}). Check what client "
-            "'{client}' may exchange there."
-        )
-        return _verdict(case, denial, told, logging.WARNING)
-    return None
-
-
-def _our_proof(case: _Case) -> Verdict | None:
-    federated = any(700210 <= code <= 700219 for code in case.codes)
-    named = case.error in ("invalid_client", "unauthorized_client")
-    if not (federated or named or case.codes & _OUR_PROOF):
-        return None
-    # never 401: the caller's own token is fine, and it would try for ever
-    told = _remedy(case, "refused our {proof} for client '{client}'. Renew it; it is reread")
-    return _verdict(case, Denial(Reason.CREDENTIAL_ERROR, _CREDENTIAL), told, logging.ERROR)
-
-
-def _app_only(case: _Case) -> Verdict | None:
-    if 7000114 not in case.codes:
-        return None
-    denial = Denial(Reason.USER_REQUIRED, "this call needs a user, not an application")
-    return _verdict(case, denial, REMEDIES[7000114], logging.WARNING)
-
-
-def _our_setup(case: _Case) -> Verdict | None:
-    if not (case.codes & _OUR_SETUP or case.error in _SETUP_ERRORS):
-        return None
-    told = _remedy(case, "does not accept the request for scopes {scopes}. Check the destination")
-    return _verdict(case, Denial(Reason.INTERNAL_ERROR, _CONFIGURATION), told, logging.ERROR)
-
-
-def _users_token(case: _Case) -> Verdict | None:
-    if case.error != "invalid_grant" or not case.asked.for_user:
-        return None
-    denial = Denial(Reason.INVALID_TOKEN, _SIGN_IN)
-    loud = logging.WARNING if 50013 in case.codes else logging.INFO
-    return _verdict(case, denial, _remedy(case, "no longer accepts the user's token"), loud)
-
-
-def _unknown(case: _Case) -> Verdict:
-    told = f"answered with an error that we do not know ({case.code}). Look it up and report it."
-    return _verdict(case, Denial(Reason.CREDENTIAL_ERROR, _CREDENTIAL), told, logging.ERROR)
-
-
-# The first that applies decides; message_only stands before claims (ENTRA.md §2).
-ROWS: tuple[Callable[[_Case], Verdict | None], ...] = (
-    _unproven,
-    _unfit,
-    _throttled,
-    _unavailable,
-    _blocked,
-    _challenge,
-    _consent,
-    _exchanged,
-    _our_proof,
-    _app_only,
-    _our_setup,
-    _users_token,
-)
-
-
-def judge(answer: Answer, asked: Asked) -> Verdict:
-    """What an answer without a usable token means. Pure; no secret or token is in the verdict."""
-    case = _case(answer, asked)
-    for row in ROWS:
-        if verdict := row(case):
-            return verdict
-    return _unknown(case)
-
-
 def assertion_expired(answer: Answer) -> bool:
     """Whether our own assertion was too old: then its file is worth another look (ENTRA.md §2)."""
     return 700024 in _codes(answer.body or {})
 
 
-def _case(answer: Answer, asked: Asked) -> _Case:
+def case_of(answer: Answer, asked: Asked) -> Case:
+    """Read of *answer* what decides; nothing else of it is believed or repeated."""
     body = answer.body or {}
-    return _Case(
+    return Case(
         answer,
         asked,
-        _word(body.get("error")),
-        _word(body.get("suberror")),
+        word(body.get("error")),
+        word(body.get("suberror")),
         _codes(body),
         _claims(body.get("claims")),
     )
@@ -297,7 +95,7 @@ def _claims(value: object) -> str | None:
     """The challenge, minified; empty where there is one that cannot be passed on."""
     if value in (None, ""):
         return None
-    if not isinstance(value, str) or len(value) > _MAX_CLAIMS:
+    if not isinstance(value, str) or len(value) > MAX_CLAIMS:
         return ""
     try:
         parsed = json.loads(value)
@@ -306,29 +104,6 @@ def _claims(value: object) -> str | None:
     return json.dumps(parsed, separators=(",", ":")) if isinstance(parsed, dict) else ""
 
 
-def _word(value: object) -> str:
+def word(value: object) -> str:
     """A code as the server wrote it, if it is one: what it says goes to the log."""
     return value if isinstance(value, str) and _SAFE.fullmatch(value) else ""
-
-
-def _remedy(case: _Case, otherwise: str) -> str:
-    vouched = case.asked.proof == VOUCHED
-    known = (remedy_for(code, vouched) for code in sorted(case.codes, reverse=True))
-    return next(filter(None, known), f"{otherwise} ({case.code}).")
-
-
-def _verdict(case: _Case, denial: Denial, told: str, level: int) -> Verdict:
-    asked = case.asked
-    words = {
-        "identity": asked.identity,
-        "client": asked.client,
-        "tenant": asked.tenant,
-        "scopes": "'" + " ".join(asked.scopes) + "'",
-        "target": f"'{asked.target}'",
-        "proof": asked.proof,
-    }
-    for name, value in words.items():
-        told = told.replace("{" + name + "}", value)
-    trace = _word((case.answer.body or {}).get("trace_id"))
-    sentence = f"destination '{asked.destination}': {asked.server} {told}"
-    return Verdict(denial, f"{sentence} Trace id {trace}." if trace else sentence, level)

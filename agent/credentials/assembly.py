@@ -8,8 +8,7 @@ import random as randomness
 import secrets
 import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures import Executor
 from types import MappingProxyType
 from typing import Any
 
@@ -17,13 +16,9 @@ from agent.config.attache import Attache
 from agent.config.destinations import Destination
 from agent.config.identities import Identity
 from agent.context.caller import Caller
-from agent.credentials.bulkhead import Bulkhead
-from agent.credentials.cache import TokenCache
 from agent.credentials.credential import Credential, Injection, Own
-from agent.credentials.exchange import Exchange
 from agent.credentials.keyring import LOOK, KeyRing
 from agent.credentials.kinds import Client, client_of, credential_of
-from agent.credentials.ledger import Ledger
 from agent.credentials.managed_identity import (
     ManagedIdentityToken,
     Unset,
@@ -33,6 +28,7 @@ from agent.credentials.managed_identity import (
 from agent.credentials.mint import Grant, Minter, Rules, enters_twice, too_many_hops
 from agent.credentials.own_token import OwnToken
 from agent.credentials.secret_file import FileKey
+from agent.credentials.shared import Shared, share
 from agent.credentials.standing import row
 from agent.credentials.token_exchange import TokenExchange
 from agent.errors import Denial
@@ -44,19 +40,8 @@ log = logging.getLogger("attache.credentials")
 Clock = Callable[[], float]
 
 AHEAD = 1.0  # seconds before its end in which a pushed token is taken back from Envoy
-FETCHES = 64  # requests to authorization servers under way at once, in all
 # What the application may read in the token that it is given instead of the caller's.
 _SHOWN_INSIDE = ("name", "preferred_username", "email", "roles")
-
-
-@dataclass(frozen=True, slots=True)
-class _Shared:
-    """What outlives a reload: the cache and all that its flights need."""
-
-    executor: Executor
-    owned: bool
-    exchange: Exchange
-    entries: int
 
 
 class Credentials:
@@ -65,7 +50,7 @@ class Credentials:
     def __init__(
         self,
         config: Attache,
-        shared: _Shared,
+        shared: Shared,
         clients: dict[Identity, Client],
         keyring: KeyRing | None,
         clock: Clock,
@@ -106,13 +91,10 @@ class Credentials:
         """Construct everything; nothing runs before `start`. *clock* returns UTC seconds.
 
         What *previous* obtained is kept: its tokens, and the clients of unchanged identities.
-        *executor* runs the requests to servers; it should offer `FETCHES` threads.
+        *executor* runs the requests to servers; it should offer `shared.FETCHES` threads.
         """
-        entries = config.agent.max_tokens
-        if previous and previous._shared.entries == entries:
-            shared = previous._shared
-        else:
-            shared = _share(clock, random, config, executor, previous, waiting)
+        former = previous._shared if previous else None
+        shared = share(config, clock, random, executor, former, waiting)
         known = previous._clients if previous else {}
         workloads = workload_identities(config, os.environ)
         ours = [found for found in workloads.values() if isinstance(found, Identity)]
@@ -123,9 +105,9 @@ class Credentials:
         ring = _keyring(config, previous, clock())
         built = cls(config, shared, clients, ring, clock, workloads)
         for name, credential in built.by_destination.items():
-            former = previous.by_destination.get(name) if previous else None
-            if isinstance(credential, FileKey) and isinstance(former, FileKey):
-                credential.take_over(former)
+            before = previous.by_destination.get(name) if previous else None
+            if isinstance(credential, FileKey) and isinstance(before, FileKey):
+                credential.take_over(before)
         return built
 
     def start(self) -> None:
@@ -249,32 +231,6 @@ class Credentials:
                 self.tick(self._clock())
             except Exception:
                 log.exception("looking after credentials failed. This is a bug: report it")
-
-
-def _share(
-    clock: Clock,
-    random: Callable[[], float],
-    config: Attache,
-    executor: Executor | None,
-    previous: Credentials | None,
-    waiting: Waiting,
-) -> _Shared:
-    owned = executor is None
-    if executor is None and previous:
-        executor, owned = previous._shared.executor, previous._shared.owned
-    executor = executor or ThreadPoolExecutor(FETCHES, thread_name_prefix="fetch")
-    entries = config.agent.max_tokens
-    # Half of the threads that may wait at all: the other half is other tenants'.
-    bulkhead = Bulkhead(clock, total=FETCHES, waiters=max(8, config.agent.threads // 2))
-    cache = TokenCache(
-        clock=clock,
-        random=random,
-        executor=executor,
-        bulkhead=bulkhead,
-        waiting=waiting,
-        entries=entries,
-    )
-    return _Shared(executor, owned, Exchange(cache, Ledger(clock), clock, random), entries)
 
 
 def _keyring(config: Attache, previous: Credentials | None, now: float) -> KeyRing | None:

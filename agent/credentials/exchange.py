@@ -7,11 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
 
-from agent.credentials.answers import Answer, Asked, judge
+from agent.credentials.answers import Answer, Asked
 from agent.credentials.bulkhead import Lane
 from agent.credentials.cache import Fetch, TokenCache
 from agent.credentials.ledger import Ledger
 from agent.credentials.token import CacheKey, Token, refresh_at
+from agent.credentials.verdict import judge
 from agent.errors import Denial
 from agent.moment import Moment
 

@@ -7,8 +7,8 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from agent.credentials.answers import Verdict
 from agent.credentials.shelf import Shelf
+from agent.credentials.verdict import Verdict
 from agent.errors import Reason
 
 log = logging.getLogger("attache.credentials")

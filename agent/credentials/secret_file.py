@@ -10,11 +10,12 @@ from pathlib import Path
 
 from agent.config.own_credentials import SecretFile
 from agent.context.caller import Caller
-from agent.credentials.answers import Asked, Verdict
+from agent.credentials.answers import Asked
 from agent.credentials.credential import Injection
 from agent.credentials.keyring import LOOK
 from agent.credentials.ledger import Ledger
 from agent.credentials.proof import Unproven, text_of
+from agent.credentials.verdict import Verdict
 from agent.errors import Denial, Reason
 from agent.identity.principal import Kind
 from agent.moment import Moment

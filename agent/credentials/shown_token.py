@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Protocol
 
 from agent.config.token_exchange import token_type
-from agent.credentials.answers import Answer, Asked, judge
+from agent.credentials.answers import Answer, Asked
 from agent.credentials.client_credentials import ClientCredentials
 from agent.credentials.ledger import Ledger
 from agent.credentials.mint import Grant, Minter
 from agent.credentials.proof import Unproven, text_of
+from agent.credentials.verdict import judge
 from agent.errors import Denial
 from agent.identity.principal import Kind
 from agent.moment import Moment

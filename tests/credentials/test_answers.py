@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from agent.credentials.answers import Answer, Asked, assertion_expired, judge
+from agent.credentials.answers import Answer, Asked, assertion_expired
 from agent.credentials.remedies import REMEDIES
+from agent.credentials.verdict import judge
 from agent.errors import Reason
 
 ASKED = Asked("audit", "task-api", "client-1", "tenant-1", ("api://audit/.default",), True)

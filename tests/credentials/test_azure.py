@@ -14,9 +14,10 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 from agent.credentials import azure
-from agent.credentials.answers import Answer, Asked, judge
+from agent.credentials.answers import Answer, Asked
 from agent.credentials.azure import Platform
 from agent.credentials.exchange import token_of
+from agent.credentials.verdict import judge
 from agent.errors import Reason
 
 ASKED = Asked("audit", "managed identity", "", "", ("r/.default",), False, azure.SERVER)

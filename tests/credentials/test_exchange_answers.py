@@ -6,7 +6,8 @@ import logging
 
 import pytest
 
-from agent.credentials.answers import Answer, Asked, judge
+from agent.credentials.answers import Answer, Asked
+from agent.credentials.verdict import judge
 from agent.errors import Reason
 
 ASKED = Asked(

@@ -6,8 +6,8 @@ import logging
 
 import pytest
 
-from agent.credentials.answers import Verdict
 from agent.credentials.ledger import Ledger
+from agent.credentials.verdict import Verdict
 from agent.errors import Denial, Reason
 from tests.credentials.conftest import NOW, FakeClock
 

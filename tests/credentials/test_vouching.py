@@ -10,10 +10,11 @@ import pytest
 
 from agent.config.identities import EntraIdentity
 from agent.credentials import vouching
-from agent.credentials.answers import VOUCHED, Answer, Asked, judge
+from agent.credentials.answers import VOUCHED, Answer, Asked
 from agent.credentials.azure import Platform
 from agent.credentials.entra import EntraClient
 from agent.credentials.proof import Proof
+from agent.credentials.verdict import judge
 from agent.credentials.vouching import AUDIENCE, Vouching
 from tests.credentials.conftest import CLIENT, NOW, TENANT, FakeClock, FakeSts, granted, refused
 
