@@ -6,6 +6,7 @@ import importlib.util
 import json
 import os
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -31,6 +32,22 @@ app.add_typer(revocations, name="revocations")
 
 ConfigOption = Annotated[Path, typer.Option("--config", help="attache.yaml", show_default=False)]
 FolderOption = Annotated[Path, typer.Option("--keys", help="internalTokens.keys")]
+
+
+class Speaker(StrEnum):
+    """Whose request causes an outbound call."""
+
+    USER = "user"
+    APP = "app"
+    NOBODY = "nobody"
+
+
+class Others(StrEnum):
+    """Envoys that are not ours."""
+
+    ISTIO = "istio"
+    ENVOY_GATEWAY = "envoy-gateway"
+    ENVOY = "envoy"
 
 
 def main() -> None:
@@ -86,6 +103,73 @@ def schema() -> None:
     _print_json(build())
 
 
+@app.command()
+def explain(
+    config: ConfigOption,
+    method: Annotated[str, typer.Argument(metavar="METHOD")],
+    path: Annotated[str, typer.Argument(metavar="PATH", help="with its query; outbound: a URL")],
+    token_file: Annotated[
+        str, typer.Option("--token-file", help="the caller's token; - reads standard input")
+    ] = "",
+    header: Annotated[list[str] | None, typer.Option(help="NAME=VALUE, as often as needed")] = None,
+    host: Annotated[str, typer.Option(help="the Host that the caller used")] = "",
+    jwks: Annotated[
+        list[str] | None, typer.Option(help="[ISSUER=]FILE with an issuer's keys")
+    ] = None,
+    online: Annotated[
+        bool, typer.Option("--online/--offline", help="fetch the issuers' keys as the agent would")
+    ] = False,
+    at: Annotated[str, typer.Option(help="decide as of this time: RFC 3339 or seconds")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="for machines")] = False,
+    outbound: Annotated[bool, typer.Option("--outbound", help="a call of the application")] = False,
+    speaker: Annotated[
+        Speaker, typer.Option("--as", help="outbound: whose request is being served")
+    ] = Speaker.USER,
+) -> None:
+    """Print each step of a decision: 0 allowed, 1 denied, 3 allowed on an unchecked condition."""
+    from agent.explain.command import Asked, Misused
+    from agent.explain.command import explain as run_explain
+
+    asked = Asked(
+        config=config,
+        method=method,
+        path=path,
+        host=host,
+        headers=tuple(header or ()),
+        token_file=token_file,
+        jwks=tuple(jwks or ()),
+        online=online,
+        at=at,
+        as_json=as_json,
+        outbound=outbound,
+        speaker=speaker.value,
+    )
+    try:
+        code = run_explain(asked)
+    except Misused as mistake:
+        _fail(str(mistake), INVALID)
+    raise typer.Exit(code)
+
+
+@app.command("test")
+def rehearse(
+    cases: Annotated[Path, typer.Argument(help="cases.yaml", show_default=False)],
+    config: Annotated[
+        Path | None, typer.Option("--config", help="attache.yaml; stronger than the file's own")
+    ] = None,
+    junit: Annotated[Path | None, typer.Option(help="write a report for CI here")] = None,
+) -> None:
+    """Compare what a configuration decides with what its cases expect: 0 all as expected, or 1."""
+    from agent.explain.command import Misused
+    from agent.explain.rehearsal import rehearse as run_rehearsal
+
+    try:
+        code = run_rehearsal(cases, config, junit)
+    except Misused as mistake:
+        _fail(str(mistake), INVALID)
+    raise typer.Exit(code)
+
+
 @envoy.command()
 def bootstrap(config: ConfigOption) -> None:
     """Print the small bootstrap: the agent serves the rest over ADS."""
@@ -108,6 +192,22 @@ def static(config: ConfigOption) -> None:
                 "ADS; use `attache envoy bootstrap`, or write delivery: check"
             )
     _print_json(build(parsed, system_bundle()))
+
+
+@envoy.command()
+def snippet(
+    config: ConfigOption,
+    envoys: Annotated[Others, typer.Option("--for", help="whose Envoy it is")],
+) -> None:
+    """Print what another's Envoy needs to ask this agent."""
+    from agent.envoy.snippet import envoy_gateway, istio, plain_envoy
+
+    build = {
+        Others.ISTIO: istio.snippet,
+        Others.ENVOY_GATEWAY: envoy_gateway.snippet,
+        Others.ENVOY: plain_envoy.snippet,
+    }[envoys]
+    print(build(load(config)), end="")  # noqa: T201
 
 
 @keys.command()
@@ -193,6 +293,6 @@ def _print_json(document: dict[str, Any]) -> None:
     print(json.dumps(document, indent=2))  # noqa: T201
 
 
-def _fail(sentence: str) -> NoReturn:
+def _fail(sentence: str, code: int = 1) -> NoReturn:
     print(f"attache: {sentence}", file=sys.stderr)  # noqa: T201
-    raise typer.Exit(1)
+    raise typer.Exit(code)

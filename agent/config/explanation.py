@@ -24,21 +24,23 @@ _SECRETS = frozenset(
 _LATER = frozenset({"login"})
 
 
-def explain(error: ValidationError, document: Document, file: str) -> list[Finding]:
-    """Return a finding for every problem that the model found in *document*."""
+def explain(
+    error: ValidationError, document: Document, file: str, model: type[BaseModel] = Attache
+) -> list[Finding]:
+    """Return a finding for every problem that *model* found in *document*."""
     details = error.errors(include_url=False, include_input=False)
     broken = {detail["loc"][:-1] for detail in details}
     findings = []
     for detail in details:
         if detail["type"] == "too_short" and detail["loc"] in broken:
             continue  # pydantic counts the good items only; the bad ones speak for themselves
-        for location, (reason, remedy) in _problems(detail):
+        for location, (reason, remedy) in _problems(detail, model):
             line = document.line(location)
             findings.append(Finding(line, dotted(location), reason, remedy, file))
     return findings
 
 
-def _problems(detail: ErrorDetails) -> Iterator[tuple[Location, Sentence]]:
+def _problems(detail: ErrorDetails, model: type[BaseModel]) -> Iterator[tuple[Location, Sentence]]:
     # A dict's bad key is reported at (…, key, "[key]").
     location = tuple(part for part in detail["loc"] if part != "[key]")
     cause = detail.get("ctx", {}).get("error")
@@ -48,7 +50,7 @@ def _problems(detail: ErrorDetails) -> Iterator[tuple[Location, Sentence]]:
     elif detail["type"] == "value_error":
         yield location, _split(str(cause))
     elif detail["type"] == "extra_forbidden":
-        yield location, _unknown(location)
+        yield location, _unknown(location, model)
     else:
         explanation = _SENTENCES.get(detail["type"], _other)
         yield location, explanation(location, detail)
@@ -60,9 +62,9 @@ def _split(text: str) -> Sentence:
     return (reason, remedy) if reason else (text, _SEE)
 
 
-def _unknown(location: Location) -> Sentence:
+def _unknown(location: Location, model: type[BaseModel]) -> Sentence:
     key = str(location[-1])
-    known = keys_at(location[:-1])
+    known = keys_at(location[:-1], model)
     plain = key.replace("_", "").replace("-", "").lower()
     if key in _LATER:
         return f"'{key}' is not part of this version", "remove it; see the README's table"
@@ -83,9 +85,9 @@ def _unknown(location: Location) -> Sentence:
     )
 
 
-def keys_at(location: Location) -> tuple[str, ...]:
-    """Return the keys that the model knows at *location*, as they are written."""
-    model: Any = Attache
+def keys_at(location: Location, root: type[BaseModel] = Attache) -> tuple[str, ...]:
+    """Return the keys that the model *root* knows at *location*, as they are written."""
+    model: Any = root
     for part in location:
         inner = _model(model)
         if isinstance(part, int) or inner is None:

@@ -110,11 +110,11 @@ class Trust:
         if self._introspector is not None:
             self._introspector.stop()
 
-    def settle(self, load: Callable[[Document], Loaded | None]) -> None:
-        """Take what *load* gives for each document instead of fetching: for a decision offline."""
+    def settle(self, load: Callable[[str, Document], Loaded | None]) -> None:
+        """Take what *load* gives for each issuer's documents instead of fetching any."""
         now = self._clock()
         for document, source in self._sources.items():
-            loaded = load(document)
+            loaded = load(source.owner, document)
             if loaded is not None:
                 source.state = succeeded(source.state, loaded, now, source.pace, 0.0)
 

@@ -56,6 +56,11 @@ class Routes:
         """For answers to what no route allows, and of routes that do not say themselves."""
         self._rules = tuple(compiled(route, self.cors) for route in routes)
 
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """The rules, in the order in which they are asked."""
+        return self._rules
+
     def match(self, method: str, host: str, path: CanonicalPath) -> Rule | Denial:
         """Return the first rule that fits, or why none does. The query never takes part.
 
@@ -78,6 +83,20 @@ class Routes:
                     return rule
                 return Denial(Reason.BAD_PATH, "the path differs from a route only in case or dots")
         return Denial(Reason.NO_ROUTE, "no route allows this method and path")
+
+
+def why_not(rule: Rule, method: str, name: str, path: CanonicalPath) -> str:
+    """For a person: why `Routes.match` goes past *rule*, empty where it stops there."""
+    folded = tuple(fold(segment) for segment in path.segments)
+    if not rule.matches(folded, rule.folded):
+        return "another path"
+    if rule.methods and method not in rule.methods:
+        return f"it is for {', '.join(sorted(rule.methods))}, not for {method}"
+    if not rule.methods and method not in KNOWN_METHODS:
+        return f"{method} must be listed by a route to be allowed"
+    if rule.hosts and name not in rule.hosts:
+        return f"it is for host {', '.join(sorted(rule.hosts))}, not for {name}"
+    return ""
 
 
 def host_name(host: str) -> str | Denial:

@@ -1,0 +1,180 @@
+"""What would the agent decide on this request, and what would it look at on the way?
+
+A trial runs the agent's own pipelines, built where the agent builds them; only where keys come
+from differs. It reports what each stage found, and says nothing of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from agent.config.attache import Attache
+from agent.config.revocation import Revocation
+from agent.context.store import ContextStore
+from agent.credentials.assembly import Credentials
+from agent.credentials.keyring import new_key
+from agent.errors import Denial
+from agent.explain.standin import Claimed, documents
+from agent.flow.decision import Decision
+from agent.flow.inbound import Inbound
+from agent.flow.request import Request
+from agent.identity.fetch import Fetcher
+from agent.identity.principal import Verified
+from agent.identity.revocation.guard import RevocationGuard, Revoked, nothing_revoked
+from agent.identity.trust import Trust
+from agent.judge import Pipelines
+from agent.moment import Moment
+from agent.pipelines import pipelines
+
+FETCH = 10.0  # seconds that an online trial waits for the issuers' keys
+DEADLINE = 4.0  # seconds, as Envoy gives
+
+
+@dataclass(slots=True)
+class Findings:
+    """What each stage found, by its name; the last word of a stage counts."""
+
+    found: dict[str, object] = field(default_factory=dict)
+
+    def note(self, stage: str, what: object) -> None:
+        """Hear of one stage; a denial is never overwritten by what came after it."""
+        if not isinstance(self.found.get(stage), Denial):
+            self.found[stage] = what
+
+    def denied(self, stage: str) -> Denial | None:
+        """The denial of *stage*, if that is where it came from."""
+        what = self.found.get(stage)
+        return what if isinstance(what, Denial) else None
+
+
+@dataclass(frozen=True, slots=True)
+class NotAsked:
+    """The finding of a stage that had nobody to ask."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where keys come from: *given* documents by issuer ("" for all others), files, *online*.
+
+    *revocations*: whether the list of revoked tokens is asked, where it can be.
+    """
+
+    given: Mapping[str, bytes] = field(default_factory=dict)
+    online: bool = False
+    revocations: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One configuration, ready to be asked at one moment."""
+
+    config: Attache
+    pipelines: Pipelines
+    findings: Findings
+    missing: tuple[str, ...]  # whose keys could not be fetched, online
+    now: float
+
+    def inbound(self, request: Request) -> Decision:
+        """The agent's decision on *request*; `findings` tells what led to it."""
+        assert self.pipelines.inbound is not None
+        return _watched(self.pipelines.inbound, self.findings).decide(request, self._moment)
+
+    def outbound(self, request: Request) -> Decision:
+        """The agent's decision on a call of the application."""
+        assert self.pipelines.outbound is not None
+        return self.pipelines.outbound.decide(request, self._moment)
+
+    @property
+    def _moment(self) -> Moment:
+        return Moment(self.now, DEADLINE)
+
+
+@contextlib.contextmanager
+def trial(config: Attache, token: str, sources: Sources, now: float) -> Iterator[Trial]:
+    """Set the agent up for one question at *now* (UTC seconds), and take it down again.
+
+    Raises `NoKeys`. The log is silent meanwhile: what matters is in the findings.
+    """
+    findings = Findings()
+    with contextlib.ExitStack() as held:
+        held.enter_context(_quiet())
+        config = held.enter_context(_with_signing_keys(config))
+        fetch = Fetcher()
+        trust = Trust.build(config, lambda: now, fetch, notice=findings.note)
+        if sources.online:
+            held.callback(trust.stop)
+            trust.start()
+            trust.wait_ready(FETCH)
+        else:
+            trust.settle(documents(Claimed.by(token), sources.given, fetch))
+        credentials = Credentials.build(config, lambda: now)
+        held.callback(credentials.stop)
+        revoked = held.enter_context(_list_of(config.revocation, sources, now))
+        built = pipelines(config, trust, credentials, ContextStore(100), os.urandom, revoked)
+        missing = tuple(trust.missing()) if sources.online else ()
+        yield Trial(config, built, findings, missing, now)
+
+
+def _watched(inbound: Inbound, findings: Findings) -> Inbound:
+    """*inbound* with its stages overheard; what they say is passed on unchanged."""
+
+    def revoked(verified: Verified, now: float) -> Denial | None:
+        found = inbound.revoked(verified, now)
+        findings.note("revocation", NotAsked() if inbound.revoked is nothing_revoked else found)
+        return found
+
+    def chain(verified: Verified) -> Denial | None:
+        found = inbound.chain(verified)
+        findings.note("chain", found)
+        return found
+
+    return replace(inbound, revoked=revoked, chain=chain)
+
+
+@contextlib.contextmanager
+def _list_of(rules: Revocation | None, sources: Sources, now: float) -> Iterator[Revoked]:
+    """The list of revoked tokens, read once; offline only one that is a file."""
+    reachable = rules is not None and (
+        sources.online or (rules.file is not None and os.access(rules.file, os.R_OK))
+    )
+    if rules is None or not reachable or not sources.revocations:
+        yield nothing_revoked
+        return
+    # The snapshot is the running agent's to write.
+    once = rules.model_copy(update={"snapshot": None})
+    guard = RevocationGuard(once, lambda: now, time.monotonic, lambda _: None)
+    guard.start()
+    try:
+        yield guard.denial
+    finally:
+        guard.stop()
+
+
+@contextlib.contextmanager
+def _with_signing_keys(config: Attache) -> Iterator[Attache]:
+    """Where internal tokens are minted: by a throw-away key, for the real one stays where it is."""
+    tokens = config.internal_tokens
+    if tokens is None:
+        yield config
+        return
+    with tempfile.TemporaryDirectory(prefix="attache-") as folder:
+        new_key(Path(folder))
+        ours = tokens.model_copy(update={"keys": Path(folder)})
+        yield config.model_copy(update={"internal_tokens": ours})
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(before)
