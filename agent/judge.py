@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from agent.envoy import check
+from agent.envoy import check, mistakes
 from agent.errors import Denial, Reason
 from agent.flow.decision import Allow, Decision, Facts
 from agent.flow.inbound import Inbound
@@ -23,6 +23,7 @@ from agent.identity.principal import Kind
 from agent.moment import Moment, WouldBlock
 from agent.telemetry.audit import AuditLog, AuditRecord
 from agent.telemetry.metrics import Metrics
+from agent.telemetry.seldom import Seldom
 
 log = logging.getLogger("attache.decision")
 
@@ -49,6 +50,9 @@ class Judge:
         self._metrics = metrics
         self._clock = clock
         self._timer = timer
+        self._seldom = Seldom(timer)
+        self._tokens_seen = False
+        self._tokens_missing = 0
 
     def decide(self, message: bytes, seconds: float) -> bytes:
         """Answer a CheckRequest within *seconds*. Never raises; in doubt the answer is a denial."""
@@ -63,13 +67,35 @@ class Judge:
         except WouldBlock:
             raise  # nothing has happened yet: the transport asks again where waiting is allowed
         except check.NotARequest as mistake:
-            log.error("refused a request that cannot be decided on: %s", mistake)  # noqa: TRY400
+            self._say("refused a request that cannot be decided on: %s", str(mistake))
             decision, encoded = _internal_error(request, pipelines.challenger)
         except Exception:
             log.exception("a decision failed; the request was denied. This is a bug: report it")
             decision, encoded = _internal_error(request, pipelines.challenger)
         self._report(request, decision, now, self._timer() - started)
+        if request is not None and isinstance(decision.outcome, Denial):
+            self._doubt(pipelines, request, decision.outcome)
+        elif not self._tokens_seen:
+            self._tokens_seen = decision.facts.verified is not None
         return encoded
+
+    def _doubt(self, pipelines: Pipelines, request: Request, denial: Denial) -> None:
+        """Tell the operator where a denial looks like a mistake in Envoy's configuration."""
+        known = pipelines.outbound.targets if pipelines.outbound else ()
+        if sentence := mistakes.mistake(request, denial, known):
+            self._say("Envoy's configuration looks wrong: %s", sentence)
+        if denial.reason is not Reason.MISSING_TOKEN:
+            self._tokens_seen = self._tokens_seen or bool(request.header("authorization"))
+        elif not self._tokens_seen:
+            self._tokens_missing += 1
+            if self._tokens_missing == mistakes.NEVER_A_TOKEN:
+                self._say("%s", mistakes.never_a_token(self._tokens_missing))
+
+    def _say(self, form: str, sentence: str) -> None:
+        """Log *sentence*, but not with every request."""
+        held = self._seldom.due(sentence)
+        if held is not None:
+            log.error(f"{form}%s", sentence, f" ({held} more since)" if held else "")
 
     def _report(
         self, request: Request | None, decision: Decision, now: float, elapsed: float

@@ -7,7 +7,7 @@ only from an `Allow` (ENVOY.md, measured; SECURITY.md 17).
 from __future__ import annotations
 
 import re
-from collections.abc import Set
+from collections.abc import Mapping, Set
 
 from envoy.config.core.v3.base_pb2 import HeaderValue, HeaderValueOption
 from envoy.service.auth.v3.external_auth_pb2 import (
@@ -20,6 +20,7 @@ from google.protobuf.message import DecodeError
 from google.rpc.status_pb2 import Status
 
 from agent.envoy import wire
+from agent.envoy.mistakes import hides_headers
 from agent.flow.decision import Allow, Headers, Part
 from agent.flow.problem import Answer
 from agent.flow.request import Direction, Request
@@ -41,6 +42,7 @@ _WRITABLE = frozenset(
     | {"x-correlation-id", "x-request-id"}
 )
 _BAD_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_DIRECTIONS = {direction.value: direction for direction in Direction}
 
 
 class NotARequest(ValueError):
@@ -54,25 +56,55 @@ def read(message: bytes) -> Request:
     except DecodeError:
         raise NotARequest("Envoy sent bytes that are not a CheckRequest") from None
     extensions = attributes.context_extensions
-    try:
-        direction = Direction(extensions["direction"])
-    except (KeyError, ValueError):
-        raise NotARequest(
-            "the route names no direction: set ext_authz check_settings.context_extensions "
-            "{direction: inbound} or {direction: outbound, destination: NAME}"
-        ) from None
+    direction = _DIRECTIONS.get(extensions.get("direction", ""))
+    if direction is None:
+        raise NotARequest(_no_direction(extensions))
     http = attributes.request.http
+    if not http.method:
+        raise NotARequest(
+            "a Check without an HTTP request came in. Use the HTTP filter "
+            "envoy.filters.http.ext_authz, not the network filter of the same name"
+        )
+    if http.body or http.raw_body:
+        raise NotARequest(
+            "Envoy sent a request's body along. Remove with_request_body from ext_authz: it holds "
+            "streams up, and no decision of ours asks for a body"
+        )
     headers = http.headers or _from_header_map(http.header_map.headers)
-    return Request(
+    unmatched = extensions.get("unmatched", "")
+    request = Request(
         direction=direction,
         method=http.method,
         target=http.path,
         host=http.host,
         headers=headers,
         destination=extensions.get("destination", ""),
-        passthrough=extensions.get("unmatched", "") == "passthrough",
+        passthrough=unmatched == "passthrough",
         underscores_refused=extensions.get("underscores", "") == "refused",
         preflight=extensions.get("preflight", "") == "answered",
+        headers_listed=extensions.get("headers", "") == "listed",
+        unmatched=bool(unmatched),
+    )
+    if request.passthrough and hides_headers(request):
+        # A token of ours that we do not see would go to a host that nobody named.
+        raise NotARequest(
+            "a passthrough route keeps headers back from us. List every header that `attache envoy "
+            "snippet` lists in allowed_headers, and write headers: listed into the route's "
+            "context_extensions"
+        )
+    return request
+
+
+def _no_direction(extensions: Mapping[str, str]) -> str:
+    if "direction" in extensions:
+        return (
+            f"the route's context_extensions say direction '{extensions['direction'][:32]}'. Write "
+            "inbound or outbound there"
+        )
+    return (
+        "the route names no direction: set ext_authz check_settings.context_extensions "
+        "{direction: inbound} or {direction: outbound, destination: NAME} on the route (per "
+        "route, virtual host or weighted cluster: typed_per_filter_config)"
     )
 
 

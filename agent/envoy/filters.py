@@ -61,7 +61,8 @@ def asked_with(**extensions: str) -> dict[str, any_pb2.Any]:
 
     Envoy's own word, never the request's: SECURITY.md 25.
     """
-    settings = ext_authz_pb2.CheckSettings(context_extensions=extensions)
+    # Ours lists every header that we read (`READ_HEADERS`).
+    settings = ext_authz_pb2.CheckSettings(context_extensions={**extensions, "headers": "listed"})
     return {EXT_AUTHZ: pack(ext_authz_pb2.ExtAuthzPerRoute(check_settings=settings))}
 
 

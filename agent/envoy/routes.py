@@ -150,7 +150,7 @@ def _refused(match: route_components_pb2.RouteMatch) -> route_components_pb2.Rou
         name="refused",
         match=match,
         direct_response=route_components_pb2.DirectResponseAction(status=403),
-        typed_per_filter_config=asked_with(direction=OUTBOUND),
+        typed_per_filter_config=asked_with(direction=OUTBOUND, unmatched="deny"),
     )
 
 

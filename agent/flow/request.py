@@ -19,8 +19,10 @@ class Request(NamedTuple):
 
     `direction` and `destination` come from our own route's context extensions, never from a header
     (SECURITY.md 25), as do `passthrough`, a host that no destination names,
-    `underscores_refused`: this Envoy lets no header with a `_` in its name come in, and
+    `underscores_refused`: this Envoy lets no header with a `_` in its name come in.
     `preflight`: once allowed, Envoy answers this OPTIONS itself; no application sees it.
+    `headers_listed`: every header that we read is among those which Envoy shows us. `unmatched`:
+    the route is for hosts that no destination names.
     """
 
     direction: Direction
@@ -32,6 +34,8 @@ class Request(NamedTuple):
     passthrough: bool = False
     underscores_refused: bool = False
     preflight: bool = False
+    headers_listed: bool = False
+    unmatched: bool = False
 
     @property
     def is_grpc(self) -> bool:

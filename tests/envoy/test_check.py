@@ -63,6 +63,7 @@ def test_the_destination_comes_from_our_route(
     extensions: dict[str, str], destination: str, passthrough: bool
 ) -> None:
     headers = {"destination": "forged", "x-envoy-destination": "forged", "direction": "inbound"}
+    extensions = extensions | {"headers": "listed"}
     request = read(question(extensions, headers))
     assert request.direction is Direction.OUTBOUND
     assert (request.destination, request.passthrough) == (destination, passthrough)
@@ -94,6 +95,37 @@ NOT_REQUESTS = [
 def test_what_is_no_question_is_not_guessed_at(message: bytes) -> None:
     with pytest.raises(NotARequest):
         read(message)
+
+
+WITH_BODY = CheckRequest.FromString(question())
+WITH_BODY.attributes.request.http.body = "x"
+WITH_RAW_BODY = CheckRequest.FromString(question())
+WITH_RAW_BODY.attributes.request.http.raw_body = b"x"
+NO_HTTP = CheckRequest.FromString(question())
+NO_HTTP.attributes.request.ClearField("http")
+
+MISTAKES = [
+    (question({}), "direction: inbound"),
+    (question({"direction": "inbuond"}), "say direction 'inbuond'. Write inbound or outbound"),
+    (WITH_BODY.SerializeToString(), "Remove with_request_body"),
+    (WITH_RAW_BODY.SerializeToString(), "Remove with_request_body"),
+    (NO_HTTP.SerializeToString(), "HTTP filter envoy.filters.http.ext_authz"),
+    (question({"direction": "outbound", "unmatched": "passthrough"}), "headers: listed"),
+]
+
+
+@pytest.mark.parametrize(("message", "remedy"), MISTAKES)
+def test_a_mistake_in_envoys_configuration_is_told_with_its_remedy(
+    message: bytes, remedy: str
+) -> None:
+    with pytest.raises(NotARequest) as mistake:
+        read(message)
+    assert remedy in str(mistake.value)
+
+
+def test_passthrough_with_every_header_shown_is_a_request() -> None:
+    extensions = {"direction": "outbound", "unmatched": "passthrough"}
+    assert read(question(extensions, {":path": "/"})).passthrough
 
 
 def test_a_route_without_a_direction_is_told_what_to_write() -> None:

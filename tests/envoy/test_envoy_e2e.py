@@ -56,6 +56,7 @@ def test_the_destination_is_the_routes_word_and_not_the_host_headers(pod):
     assert dict(asked(pod).context_extensions) == {
         "direction": "outbound",
         "destination": "billing",
+        "headers": "listed",
     }
 
 
@@ -81,7 +82,11 @@ def test_hosts_match_with_their_port_and_an_unmatched_one_meets_a_second_wall(
     assert answer.status == expected  # the fake agent allows everything: this 403 is Envoy's own
     if expected == 403:
         assert answer.body == b""
-        assert dict(asked(pod_with_ports).context_extensions) == {"direction": "outbound"}
+        assert dict(asked(pod_with_ports).context_extensions) == {
+            "direction": "outbound",
+            "unmatched": "deny",
+            "headers": "listed",
+        }
     else:
         assert answer.sent("host") == [host]
 
@@ -213,6 +218,7 @@ def test_the_key_document_is_served_by_the_agent_where_published(pod, server):
         "direction": "inbound",
         "underscores": "refused",
         "publish": "jwks",
+        "headers": "listed",
     }
     assert pod.call("/.well-known/jwks.json/x").echo["server"] == "application"
     pod.change(internalTokens=tokens)
@@ -234,6 +240,7 @@ def test_passthrough_goes_where_the_application_says_but_never_back_to_itself(po
     assert dict(asked(pod).context_extensions) == {
         "direction": "outbound",
         "unmatched": "passthrough",
+        "headers": "listed",
     }
     before = len(pod.agent.asked)
     assert pod.call(host=f"127.0.0.1:{pod.outbound}").status == 403

@@ -56,6 +56,7 @@ def test_a_route_tells_the_agent_what_envoy_chose():
     assert message.check_settings.context_extensions == {
         "direction": "outbound",
         "destination": "billing",
+        "headers": "listed",
     }
     assert message.disabled is False
 

@@ -21,7 +21,9 @@ def built(config: Attache) -> dict[str, Any]:
 def told(route: Any) -> dict[str, str]:
     message = ext_authz_pb2.ExtAuthzPerRoute()
     assert route.typed_per_filter_config[EXT_AUTHZ].Unpack(message)
-    return dict(message.check_settings.context_extensions)
+    said = dict(message.check_settings.context_extensions)
+    assert said.pop("headers") == "listed"
+    return said
 
 
 @pytest.mark.parametrize(
@@ -100,14 +102,14 @@ def test_an_unmatched_host_is_refused_even_by_envoy_itself(configure):
     (route,) = rest.routes
     assert list(rest.domains) == ["*"]
     assert (route.direct_response.status, route.direct_response.HasField("body")) == (403, False)
-    assert told(route) == {"direction": "outbound"}
+    assert told(route) == {"direction": "outbound", "unmatched": "deny"}
 
 
 def test_passthrough_is_told_to_the_agent_and_ends_at_its_second_visit(configure):
     outbound = {"outbound": {"unmatched": "passthrough"}}
     back, out = built(configure(listeners=outbound))["outbound"].virtual_hosts[-1].routes
     assert told(out) == {"direction": "outbound", "unmatched": "passthrough"}
-    assert told(back) == {"direction": "outbound"}
+    assert told(back) == {"direction": "outbound", "unmatched": "deny"}
     assert back.direct_response.status == 403
     (mark,) = out.request_headers_to_add
     (matcher,) = back.match.headers
