@@ -18,9 +18,9 @@ from agent.explain.outbound import NotACall, explain_outbound
 from agent.explain.printing import show
 from agent.explain.standin import NoKeys
 from agent.explain.steps import EXIT, Explanation
-from agent.explain.trial import Sources, trial
+from agent.explain.trial import Sources, Unanswered, trial
 from agent.flow.request import Direction, Request
-from agent.identity.fetch import MAX_BODY
+from agent.identity.connection import MAX_BODY
 from agent.identity.principal import Kind
 
 _MAX_TOKEN = 1024 * 1024  # characters of a token file; longer ones are no token at all
@@ -63,6 +63,8 @@ def explain(asked: Asked) -> int:
             explanation = explain_inbound(agent, _request(asked, config, token))
     except NoKeys as why:
         raise Misused(f"{why}; give a JWKS document (RFC 7517)") from None
+    except Unanswered:
+        raise Misused("only its server knows what this token stands for; use --online") from None
     tell(explanation, asked.as_json)
     return EXIT[explanation.verdict]
 

@@ -13,7 +13,7 @@ from rich.text import Text as Line
 
 from agent.config.attache import Attache
 from agent.config.finding import ConfigInvalid, Finding, printable
-from agent.config.issuers import Issuer
+from agent.config.issuers import Introspection, Issuer
 from agent.config.loading import load
 from agent.explain.cases import Case, Cases, Expected, fit, load_cases
 from agent.explain.command import Misused, inbound_request, join, moment, read_jwks, read_token
@@ -22,8 +22,8 @@ from agent.explain.printing import lines
 from agent.explain.signing import KID, signer_for
 from agent.explain.standin import NoKeys
 from agent.explain.steps import SIGNATURE, Explanation, Verdict
-from agent.explain.tokens import claims_of, header_of
-from agent.explain.trial import Sources, trial
+from agent.explain.tokens import OPAQUE, claims_of, header_of
+from agent.explain.trial import Sources, Unanswered, trial
 from agent.flow.request import Request
 
 
@@ -76,6 +76,11 @@ def _run(cases: Cases, config: Attache, folder: Path) -> Iterator[Outcome]:
                 explanation = explain_inbound(agent, _request(case, config, token))
         except NoKeys as why:
             raise Misused(f"{why}; give a JWKS document (RFC 7517)") from None
+        except Unanswered:
+            raise Misused(
+                f"case '{case.name}': only its server knows what this token stands for; write what "
+                "it would answer as claims"
+            ) from None
         wrong = tuple(compare(case.expect, explanation))
         yield Outcome(case, wrong, explanation, time.monotonic() - before)
 
@@ -87,13 +92,20 @@ def _token(
         token = case.token or (read_token(str(folder / case.token_file)) if case.token_file else "")
         return token, Sources(given, revocations=False)
     issuer = _issuer(case, config)
-    signer = signer_for(issuer.rules.algorithms)
+    if issuer.introspection is not None:
+        said = claims_of(issuer, case.claims, now)
+        return OPAQUE, Sources(given, revocations=False, answer=said)
+    signers = {
+        each.name: signer_for(each.rules.algorithms)
+        for each in config.issuers
+        if not isinstance(each.rules, Introspection)
+    }
+    signer = signers[issuer.name]
     claims = claims_of(issuer, case.claims, now)
     token = signer.token({**header_of(issuer), **(case.jose or {})}, claims)
     workload = str(claims.get("client_id", "")) if issuer.internal else ""
     # The other issuers have keys of their own, with which this token was not signed.
-    others = {each.name: signer_for(each.rules.algorithms) for each in config.issuers}
-    documents = {name: other.jwks("another") for name, other in others.items()}
+    documents = {name: other.jwks("another") for name, other in signers.items()}
     whole = documents | {issuer.name: signer.jwks(KID, workload)}
     return token, Sources(whole, revocations=False)
 

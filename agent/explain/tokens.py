@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from agent.config.issuers import B2C, Entra, Internal, Issuer, Oidc
+from agent.config.issuers import B2C, Entra, Internal, Introspection, Issuer, Oidc
 from agent.explain.standin import Claimed, issuer_of
 from agent.identity.issuers.b2c import B2CIssuer
 from agent.identity.issuers.document import TEMPLATE
@@ -21,6 +21,9 @@ PERSON = "00000000-0000-4000-8000-00000000000b"
 CLIENT = "00000000-0000-4000-8000-00000000000c"
 # A user's token of Entra has a scope; this one no rule asks for.
 SCOPE = "attache.test"
+
+# A token that only its server could explain; the test gives the answer.
+OPAQUE = "attache-test-token"
 
 _TIMES = ("exp", "nbf", "iat")
 _DISTANCE = re.compile(r"([+-])(\d{1,9})(s|m|h|d)", re.ASCII)
@@ -44,7 +47,8 @@ def claims_of(issuer: Issuer, said: Mapping[str, Any], now: float) -> Claims:
 
 def header_of(issuer: Issuer) -> dict[str, Any]:
     """What is special about the header of this issuer's tokens."""
-    return {"typ": "at+jwt"} if issuer.internal else {}
+    profile = issuer.oidc.profile if issuer.oidc else ""
+    return {"typ": "at+jwt"} if issuer.internal or profile == "rfc9068" else {}
 
 
 def _time(name: str, value: object, now: float) -> object:
@@ -112,6 +116,18 @@ def _oidc(issuer: Issuer, said: Mapping[str, Any]) -> Claims:
     }
 
 
+def _introspected(issuer: Issuer, said: Mapping[str, Any]) -> Claims:
+    rules = issuer.introspection
+    assert rules is not None
+    return {
+        "active": True,
+        **({"iss": rules.issuer} if rules.issuer else {}),
+        "aud": rules.audiences[0],
+        "sub": "test-subject",
+        "client_id": "test-client",
+    }
+
+
 def _internal(issuer: Issuer, said: Mapping[str, Any]) -> Claims:
     rules = issuer.internal
     assert rules is not None
@@ -133,4 +149,5 @@ _USUAL: Mapping[type, Callable[[Issuer, Mapping[str, Any]], Claims]] = {
     B2C: _b2c,
     Oidc: _oidc,
     Internal: _internal,
+    Introspection: _introspected,
 }

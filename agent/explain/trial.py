@@ -14,8 +14,10 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from agent.config.attache import Attache
+from agent.config.issuers import Introspection
 from agent.config.revocation import Revocation
 from agent.context.store import ContextStore
 from agent.credentials.assembly import Credentials
@@ -26,7 +28,9 @@ from agent.flow.decision import Decision
 from agent.flow.inbound import Inbound
 from agent.flow.request import Request
 from agent.identity.fetch import Fetcher
-from agent.identity.principal import Verified
+from agent.identity.introspection.answer import Active, Inactive, Outcome, Trouble
+from agent.identity.introspection.endpoint import Endpoint
+from agent.identity.principal import RawToken, Verified
 from agent.identity.revocation.guard import RevocationGuard, Revoked, nothing_revoked
 from agent.identity.trust import Trust
 from agent.judge import Pipelines
@@ -63,12 +67,51 @@ class NotAsked:
 class Sources:
     """Where keys come from: *given* documents by issuer ("" for all others), files, *online*.
 
-    *revocations*: whether the list of revoked tokens is asked, where it can be.
+    *revocations*: whether the list of revoked tokens is asked, where it can be. *answer*: what an
+    introspection endpoint says of the token.
     """
 
     given: Mapping[str, bytes] = field(default_factory=dict)
     online: bool = False
     revocations: bool = True
+    answer: Mapping[str, Any] | None = None
+
+
+class Unanswered(Exception):
+    """Nobody but its server knows what the token stands for, and that one was not asked."""
+
+
+class _Asked:
+    """An introspection endpoint, overheard: the real one online, else what the test says."""
+
+    def __init__(self, rules: Introspection, sources: Sources, findings: Findings) -> None:
+        self._answer = sources.answer
+        self._endpoint = Endpoint(rules) if sources.online else None
+        self._findings = findings
+        self._url = rules.url
+
+    def __call__(self, token: RawToken) -> Outcome:
+        """Ask, or give the answer at hand."""
+        outcome = self._outcome(token)
+        self._findings.note("introspection", outcome)
+        return outcome
+
+    def _outcome(self, token: RawToken) -> Outcome:
+        if self._endpoint is not None:
+            return self._endpoint(token)
+        if self._answer is None:
+            return Trouble(f"{self._url} was not asked (offline)")
+        active = self._answer.get("active", True) is True
+        return Active(dict(self._answer), 0) if active else Inactive()
+
+    def missing(self) -> str:
+        """Nothing is missing here."""
+        return ""
+
+    def close(self) -> None:
+        """Close idle connections."""
+        if self._endpoint is not None:
+            self._endpoint.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +123,18 @@ class Trial:
     findings: Findings
     missing: tuple[str, ...]  # whose keys could not be fetched, online
     now: float
+    online: bool
 
     def inbound(self, request: Request) -> Decision:
-        """The agent's decision on *request*; `findings` tells what led to it."""
+        """The agent's decision on *request*; `findings` tells what led to it.
+
+        Raises `Unanswered` where a token would have to be introspected, offline.
+        """
         assert self.pipelines.inbound is not None
-        return _watched(self.pipelines.inbound, self.findings).decide(request, self._moment)
+        decision = _watched(self.pipelines.inbound, self.findings).decide(request, self._moment)
+        if not self.online and isinstance(self.findings.found.get("introspection"), Trouble):
+            raise Unanswered
+        return decision
 
     def outbound(self, request: Request) -> Decision:
         """The agent's decision on a call of the application."""
@@ -107,7 +157,13 @@ def trial(config: Attache, token: str, sources: Sources, now: float) -> Iterator
         held.enter_context(_quiet())
         config = held.enter_context(_with_signing_keys(config))
         fetch = Fetcher()
-        trust = Trust.build(config, lambda: now, fetch, notice=findings.note)
+        trust = Trust.build(
+            config,
+            lambda: now,
+            fetch,
+            notice=findings.note,
+            endpoint=lambda rules: _Asked(rules, sources, findings),
+        )
         if sources.online:
             held.callback(trust.stop)
             trust.start()
@@ -119,11 +175,16 @@ def trial(config: Attache, token: str, sources: Sources, now: float) -> Iterator
         revoked = held.enter_context(_list_of(config.revocation, sources, now))
         built = pipelines(config, trust, credentials, ContextStore(100), os.urandom, revoked)
         missing = tuple(trust.missing()) if sources.online else ()
-        yield Trial(config, built, findings, missing, now)
+        yield Trial(config, built, findings, missing, now, sources.online)
 
 
 def _watched(inbound: Inbound, findings: Findings) -> Inbound:
     """*inbound* with its stages overheard; what they say is passed on unchanged."""
+
+    def verify(token: RawToken, moment: Moment) -> Verified | Denial:
+        found = inbound.verify(token, moment)
+        findings.note("verified", found)
+        return found
 
     def revoked(verified: Verified, now: float) -> Denial | None:
         found = inbound.revoked(verified, now)
@@ -135,7 +196,7 @@ def _watched(inbound: Inbound, findings: Findings) -> Inbound:
         findings.note("chain", found)
         return found
 
-    return replace(inbound, revoked=revoked, chain=chain)
+    return replace(inbound, verify=verify, revoked=revoked, chain=chain)
 
 
 @contextlib.contextmanager

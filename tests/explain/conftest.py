@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,6 +30,14 @@ issuers:
       audiences: [b2c-api]
   - name: partner
     oidc: {{issuer: "https://login.partner.example", audiences: [orders]}}
+  - name: strict
+    oidc: {{issuer: "https://strict.example", audiences: [orders], profile: rfc9068}}
+  - name: opaque
+    introspection:
+      url: "https://opaque.example/introspect"
+      clientId: us
+      secretFile: /secrets/opaque
+      audiences: [orders]
   - name: mesh
     internal:
       trustDomain: shop.internal
@@ -77,3 +88,33 @@ def attache(
         return Ran(int(ended.value.code or 0), said.out, said.err)
 
     return run
+
+
+@pytest.fixture
+def site() -> Iterator[Callable[[bytes], str]]:
+    """An issuer on loopback that publishes these keys; gives its URL."""
+    servers: list[ThreadingHTTPServer] = []
+
+    def up(keys: bytes) -> str:
+        class Issuer(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                said = {"issuer": base, "jwks_uri": f"{base}/keys"}
+                body = keys if self.path == "/keys" else json.dumps(said).encode()
+                self.send_response(200)
+                self.send_header("content-length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: object) -> None:
+                """Silence."""
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Issuer)
+        base = f"http://127.0.0.1:{server.server_port}"
+        servers.append(server)
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        return base
+
+    yield up
+    for server in servers:
+        server.shutdown()
+        server.server_close()

@@ -58,6 +58,15 @@ AS_EXPECTED = [
     f"issuer: partner, claims: {{scope: a b}}, {SURE}, expect: "
     "{decision: allow, headers: {x-auth-scopes: a b, x-auth-issuer: 'https://login.partner.example'}}",
     f"issuer: partner, claims: {{}}, jose: {{typ: at+jwt}}, {SURE}, expect: allow",
+    f"issuer: strict, claims: {{}}, {SURE}, expect: allow",
+    f"issuer: strict, claims: {{}}, jose: {{typ: JWT}}, {SURE}, expect: invalid_token",
+    f"issuer: strict, claims: {{jti: null}}, {SURE}, expect: invalid_token",
+    f"issuer: opaque, claims: {{scope: a b}}, {SURE}, expect: "
+    "{decision: allow, headers: {x-auth-scopes: a b, x-auth-client: test-client}}",
+    f"issuer: opaque, claims: {{active: false}}, {SURE}, expect: invalid_token",
+    f"issuer: opaque, claims: {{aud: others}}, {SURE}, expect: wrong_audience",
+    f"issuer: opaque, claims: {{exp: -5m}}, {SURE}, expect: expired_token",
+    "issuer: opaque, claims: {scope: x}, path: /api/x, expect: insufficient_scope",
     f"issuer: mesh, claims: {{scope: a}}, {SURE}, expect: {{decision: allow, headers: "
     "{x-correlation-id: test-transaction}}",
     f"issuer: mesh, claims: {{act: {{sub: test/caller, act: {{sub: shop/task-api}}}}}}, {SURE}, "

@@ -187,7 +187,7 @@ def test_every_check_of_the_agent_has_words_of_its_own():
     assert {check.__name__ for check in CHECKS} == set(CHECKED)
 
 
-@pytest.mark.parametrize("issuer", ["entra", "customers", "partner", "mesh"])
+@pytest.mark.parametrize("issuer", ["entra", "customers", "partner", "strict", "mesh"])
 def test_a_usual_token_of_every_kind_of_issuer_is_understood_offline(explain, token, issuer):
     ran = explain("--json", "--token-file", token(issuer), "GET", "/open/x")
     assert told(ran)["verdict"] == "allowed under conditions"
@@ -222,6 +222,38 @@ def test_the_list_of_revoked_tokens_is_asked_where_it_is_a_file(explain, token, 
     (folder / "revoked.yaml").write_text(f"- client: {CLIENT}\n")
     ran = explain("--json", "--token-file", path, "GET", "/api/x")
     assert (ran.code, told(ran)["reason"], outcome(ran, "revocation")) == (1, "revoked", "failed")
+
+
+def test_an_opaque_token_means_nothing_offline(explain, folder):
+    (folder / "t").write_text("opaque-token-1")
+    ran = explain("--token-file", folder / "t", "GET", "/api/x")
+    assert (ran.code, "use --online" in ran.err) == (2, True)
+    assert explain("--token-file", folder / "t", "GET", "/nowhere").code == 1
+
+
+def test_online_the_keys_are_fetched_as_the_agent_would(explain, token, folder, signer, site):
+    base = site(signer.jwks(KID))
+    config = folder / "attache.yaml"
+    config.write_text(config.read_text().replace("https://login.partner.example", base))
+    config.write_text("\n".join(_only(config.read_text().splitlines(), "partner")))
+    path = token("partner")
+    ran = explain("--json", "--online", "--token-file", path, "GET", "/open/x")
+    assert (ran.code, outcome(ran, "signature")) == (0, "passed")
+    path.write_text(path.read_text()[:-8] + "AAAAAAA\n")
+    ran = explain("--json", "--online", "--token-file", path, "GET", "/open/x")
+    assert (ran.code, outcome(ran, "signature")) == (1, "failed")
+
+
+def _only(lines: list[str], issuer: str) -> list[str]:
+    """A configuration without the other issuers."""
+    kept, inside, ours = [], False, False
+    for line in lines:
+        inside = (inside or line == "issuers:") and line != "routes:"
+        if line.startswith("  - name:") and inside:
+            ours = line.endswith(issuer)
+        if not inside or ours or line == "issuers:":
+            kept.append(line)
+    return [*kept, ""]
 
 
 MISUSED = [
