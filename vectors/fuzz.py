@@ -93,6 +93,8 @@ class Fuzz:
         direction = attributes.context_extensions.get("direction", "")
         if direction not in ("inbound", "outbound"):
             return "a request without a direction was allowed" if verdict.allowed else ""
+        if not attributes.request.http.method:
+            return "a Check of no HTTP request was allowed" if verdict.allowed else ""
         if verdict.reason == "internal_error":
             return "a well-formed request ended in internal_error"
         if not verdict.allowed:

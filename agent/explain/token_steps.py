@@ -23,7 +23,7 @@ class TokenTelling(Telling):
 
     def tell_token(self) -> None:
         """Add the steps from the token's form to who is calling."""
-        if "introspection" in self.found.found:
+        if "asked" in self.found.found:
             self._introspected()
             return
         self._token()
@@ -39,7 +39,7 @@ class TokenTelling(Telling):
         assert entry.introspection is not None
         self.add("token", Mark.PASSED, "One bearer token, which its server explains.")
         self.add("issuer", Mark.PASSED, f"Issuer '{entry.name}' (introspection) is asked.")
-        answer = self.found.found["introspection"]
+        answer = self.found.found["asked"]
         claims = answer.claims if isinstance(answer, Active) else {}
         names = ("iss", "aud", "exp", "sub", "client_id", "scope")
         stage = ("verified",)

@@ -93,7 +93,7 @@ class _Asked:
     def __call__(self, token: RawToken) -> Outcome:
         """Ask, or give the answer at hand."""
         outcome = self._outcome(token)
-        self._findings.note("introspection", outcome)
+        self._findings.note("asked", outcome)
         return outcome
 
     def _outcome(self, token: RawToken) -> Outcome:
@@ -132,7 +132,7 @@ class Trial:
         """
         assert self.pipelines.inbound is not None
         decision = _watched(self.pipelines.inbound, self.findings).decide(request, self._moment)
-        if not self.online and isinstance(self.findings.found.get("introspection"), Trouble):
+        if not self.online and isinstance(self.findings.found.get("asked"), Trouble):
             raise Unanswered
         return decision
 

@@ -99,10 +99,8 @@ class Trust:
         return cls(entries, sources, refresher, verifier, clock, introspector)
 
     def start(self) -> None:
-        """Begin to fetch keys, in the background, and to ask about opaque tokens."""
+        """Begin to fetch keys, in the background."""
         self._refresher.start()
-        if self._introspector is not None:
-            self._introspector.start()
 
     def stop(self) -> None:
         """End the background's work; what is known stays."""

@@ -124,9 +124,9 @@ def fold(segment: str) -> str:
     """
     if segment.isascii():
         return segment.lower().strip(" ").rstrip(" .")
-    plain = unicodedata.normalize("NFKC", segment).upper().casefold()
-    # what is left of the capital i with a dot
-    return plain.replace("\u0307", "").strip().rstrip(" .")
+    plain = unicodedata.normalize("NFKC", segment).upper().casefold().replace("\u0307", "")
+    # Without the dot that is left of the capital i, and composed again: some capitals are several.
+    return unicodedata.normalize("NFKC", plain).strip().rstrip(" .")
 
 
 def _rule_host(host: str) -> str:

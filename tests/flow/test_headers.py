@@ -157,6 +157,9 @@ FORGED = [
     "x_http_method_override",
     "x-original-url",
     "x_rewrite_url",
+    "proxy",
+    "proxy-authorization",
+    "proxy_authorization",
 ]
 
 

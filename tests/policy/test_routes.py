@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 from urllib.parse import quote
 
@@ -189,6 +190,7 @@ NO_HOST = [
     "shop.example-",
     "[::1",
     "::1",
+    "h" * 262,
     "[::1]x",
     "[::1::2]",
     "[12345::]",
@@ -284,6 +286,20 @@ def test_a_path_that_differs_from_a_rule_only_in_case_is_refused_and_no_later_ru
     assert (denial.reason, denial.status) == (Reason.BAD_PATH, 400)
 
 
+@pytest.mark.must(20)
+@pytest.mark.parametrize(
+    "path", ["/admin.", "/admin...", "/admin%20", "/%20admin", "/admin.%20/keys"]
+)
+def test_dots_and_spaces_around_a_segment_do_not_lead_to_a_later_rule(path: str) -> None:
+    table = routes(
+        {"path": "/admin", "require": {"roles": ["Admin"]}},
+        {"path": "/admin/keys", "require": {"roles": ["Admin"]}},
+        {"path": "/**", "anonymous": True},
+    )
+    assert pattern(ask(table, path)) == "bad_path"
+    assert pattern(ask(table, "/files/report.v2.")) == "/**"
+
+
 def test_the_case_of_what_a_template_leaves_open_is_free() -> None:
     table = routes({"path": "/users/{name}/**"})
     assert pattern(ask(table, "/users/ANNA/Files")) == "/users/{name}/**"
@@ -293,6 +309,12 @@ def test_a_rule_may_be_written_in_capitals() -> None:
     table = routes({"path": "/API/Tasks"})
     assert pattern(ask(table, "/API/Tasks")) == "/API/Tasks"
     assert pattern(ask(table, "/api/tasks")) == "bad_path"
+
+
+def test_every_characters_cases_fold_alike() -> None:
+    every = (chr(code) for code in range(sys.maxunicode + 1) if not 0xD800 <= code < 0xE000)
+    differing = [c for c in every if not fold(c) == fold(c.upper()) == fold(c.lower())]
+    assert differing == []
 
 
 @given(st.text(st.characters(codec="utf-8"), max_size=12))

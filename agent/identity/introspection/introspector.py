@@ -94,7 +94,6 @@ class Introspector:
         self._waiters = 0
         self._health = Health()
         self._oddity = ""
-        self._started = False
 
     def held(self, digest: bytes, now: float) -> Verified | Denial | None:
         """What is known of a token and still believed; it costs a look and no question."""
@@ -159,10 +158,6 @@ class Introspector:
             "tokens": len(self._good),
         }
 
-    def start(self) -> None:
-        """Begin to ask; before that nothing leaves this process (`attache explain` is offline)."""
-        self._started = True
-
     def stop(self) -> None:
         """Let go of idle connections. Who waits still gets an answer: a reload drops nobody."""
         self._ask.close()
@@ -173,7 +168,7 @@ class Introspector:
             return None  # an endpoint that hangs must not take all of the threads that decide
         flight = self._flights.get(digest)
         if flight is None:
-            if not self._started or pause(self._health, self._clock()):
+            if pause(self._health, self._clock()):
                 return None
             flight = self._flights[digest] = self._queue[digest] = _Flight(token, digest)
             if self._asking < (1 if self._health.troubled else _AT_ONCE):

@@ -35,7 +35,6 @@ class Subject:
         entry = IntrospectionIssuer("as", Introspection.model_validate(CONFIG | config), 60.0)
         settings = {"max_tokens": 100, "most_waiting": 1000, "chance": lambda: 1.0} | options
         self.it = Introspector(entry, endpoint, lambda: self.now, **settings)
-        self.it.start()
 
     def verify(self, token: str, deadline: float = 30.0) -> Verified | Denial:
         digest = hashlib.sha256(token.encode()).digest()
@@ -255,16 +254,6 @@ def test_a_server_that_stumbles_over_one_token_is_there_for_the_others(
         assert isinstance(subject.verify("poison"), Denial)
         assert isinstance(subject.verify("good"), Verified)
         subject.now += 1
-
-
-def test_before_it_is_started_nothing_is_asked(endpoint: Any) -> None:
-    endpoint.says("good")
-    entry = IntrospectionIssuer("as", Introspection.model_validate(CONFIG), 60.0)
-    it = Introspector(entry, endpoint, lambda: NOW, max_tokens=9, most_waiting=9)
-    found = it.verify(RawToken("good"), b"digest", Moment(NOW, 30.0))
-    assert isinstance(found, Denial)
-    assert found.reason is Reason.ISSUER_UNAVAILABLE
-    assert endpoint.asked == []
 
 
 def test_a_question_that_breaks_is_an_answer_too(make: Any, endpoint: Any) -> None:
