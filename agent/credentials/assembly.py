@@ -30,6 +30,7 @@ from agent.credentials.own_token import OwnToken
 from agent.credentials.secret_file import FileKey
 from agent.credentials.shared import Shared, share
 from agent.credentials.standing import row
+from agent.credentials.stored.life import Life
 from agent.credentials.token_exchange import TokenExchange
 from agent.errors import Denial
 from agent.identity.principal import IssuerKind, Verified
@@ -185,6 +186,10 @@ class Credentials:
         if choice.token_exchange:
             return choice.token_exchange.subject != "app"
         return bool(choice.forward or choice.obo)
+
+    def stored(self) -> list[Life]:
+        """How the stored refresh tokens stand, as they were last seen; nobody is asked."""
+        return []
 
     def jwks(self) -> dict[str, Any]:
         """The published keys; none where no internal tokens are configured."""
