@@ -1,4 +1,4 @@
-"""How long does a stored refresh token live, and how does it stand? A value for whoever lists it."""
+"""How long does a stored refresh token live, and how does it stand? A value for lists."""
 
 from __future__ import annotations
 
