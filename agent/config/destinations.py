@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 from pydantic.alias_generators import to_camel
 
+from agent.challenge import minified
 from agent.config.fields import (
     Address,
     Duration,
@@ -47,12 +48,33 @@ class InternalCredential(Strict):
     subject: Subject = Field(default="user", description="For whom the call is made.")
 
 
+def _challenge(value: object) -> str:
+    text = minified(value)
+    if not text:
+        raise ValueError(
+            "this is not a claims request; write {access_token: {acrs: {essential: true, value: "
+            "c1}}}, or the JSON that the destination's challenge holds"
+        )
+    return text
+
+
+# Written as it stands in a challenge, or as YAML; kept as minified JSON.
+Challenge = Annotated[
+    str, BeforeValidator(_challenge), WithJsonSchema({"type": ["object", "string"]})
+]
+
+
 class OnBehalfOf(Strict):
     """An Entra On-Behalf-Of token in the caller's own tenant."""
 
     identity: Name
     scopes: Annotated[tuple[Text, ...], Field(min_length=1, strict=False)] = Field(
         description="What is asked for, such as api://name/.default."
+    )
+    claims: Challenge | None = Field(
+        default=None,
+        description="What the destination demands of every token: a claims request (OpenID Connect "
+        "Core section 5.5), such as an authentication context.",
     )
     subject: Literal["user"] = Field(default="user", description="On-Behalf-Of is for users only.")
 

@@ -30,7 +30,7 @@ OVERRIDES = (
 
 # Headers that are ours to write or to strip; an operator's extra header must not take their place.
 RESERVED_HEADERS = frozenset(
-    {"x-request-id", "x-correlation-id", "x-attache-context", *OVERRIDES}
+    {"x-request-id", "x-correlation-id", "x-attache-context", "x-attache-claims", *OVERRIDES}
     | {
         f"x-auth-{name}"
         for name in ("kind", "subject", "tenant", "client", "scopes", "roles", "issuer")

@@ -12,7 +12,8 @@ class Caller(NamedTuple):
 
     `txn` is the transaction id, unchanged along the chain of calls; `trace_id` is 32 hex digits;
     `expires_at` is in UTC seconds, never beyond the token's own expiry. `given` is the SHA-256 of
-    the bearer token that the application saw, empty where it saw none.
+    the bearer token that the application saw, empty where it saw none. `claims` is the challenge
+    that one call answers (`agent.challenge`), empty for the others.
     """
 
     verified: Verified | None
@@ -22,3 +23,4 @@ class Caller(NamedTuple):
     trace_id: str
     expires_at: float
     given: bytes = b""
+    claims: str = ""

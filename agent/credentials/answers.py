@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from agent.challenge import minified
+
 VOUCHED = "managed identity's token"  # the word for that proof, in `Asked.proof`
-MAX_CLAIMS = 4096
 _SAFE = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
 
 
@@ -51,7 +51,11 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """An answer taken apart; `codes` are AADSTS numbers, `claims` a challenge (empty: unusable)."""
+    """An answer taken apart.
+
+    `codes` are AADSTS numbers; `claims` is a challenge, minified, and empty where there is one that
+    cannot be passed on.
+    """
 
     answer: Answer
     asked: Asked
@@ -95,13 +99,7 @@ def _claims(value: object) -> str | None:
     """The challenge, minified; empty where there is one that cannot be passed on."""
     if value in (None, ""):
         return None
-    if not isinstance(value, str) or len(value) > MAX_CLAIMS:
-        return ""
-    try:
-        parsed = json.loads(value)
-    except (ValueError, RecursionError):
-        return ""
-    return json.dumps(parsed, separators=(",", ":")) if isinstance(parsed, dict) else ""
+    return minified(value) if isinstance(value, str) else ""
 
 
 def word(value: object) -> str:

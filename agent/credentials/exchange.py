@@ -11,6 +11,7 @@ from agent.credentials.answers import Answer, Asked
 from agent.credentials.bulkhead import Lane
 from agent.credentials.cache import Fetch, TokenCache
 from agent.credentials.ledger import Ledger
+from agent.credentials.pitfalls import without_role
 from agent.credentials.token import CacheKey, Token, refresh_at
 from agent.credentials.verdict import judge
 from agent.errors import Denial
@@ -97,6 +98,8 @@ class Exchange:
             answer = ask(PATIENCE)
             if token := token_of(answer, now, self.random(), ends):
                 self.ledger.succeeded(asked.destination, token.expires_at)
+                if remark := without_role(token.value, asked):
+                    self.ledger.remarked(remark)
                 return token
             verdict = judge(answer, asked)
             self.ledger.failed(asked.destination, verdict)

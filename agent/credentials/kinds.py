@@ -50,7 +50,9 @@ def credential_of(
     if choice.obo:
         client = clients[choice.obo.identity]
         if isinstance(client, EntraClient):
-            return OnBehalfOf(destination.name, choice.obo.scopes, client, exchange)
+            return OnBehalfOf(
+                destination.name, choice.obo.scopes, client, exchange, choice.obo.claims or ""
+            )
     if choice.client_credentials:
         own = choice.client_credentials
         return ClientCredentials(

@@ -67,12 +67,20 @@ class Ledger:
             if verdict.level >= logging.WARNING:  # one user's trouble is not the destination's
                 entry.last_error, entry.last_reason = verdict.sentence, verdict.denial.reason
                 entry.failed_at = now
-            said = self._said.get(verdict.sentence)
+        self._say(verdict.level, verdict.sentence, now)
+
+    def remarked(self, sentence: str) -> None:
+        """A token was obtained that will hardly serve; said once a minute at most."""
+        self._say(logging.WARNING, sentence, self._clock())
+
+    def _say(self, level: int, sentence: str, now: float) -> None:
+        with self._lock:
+            said = self._said.get(sentence)
             fresh = said is None or now - said >= QUIET
             if fresh:
-                self._said.put(verdict.sentence, now, 1)
+                self._said.put(sentence, now, 1)
         if fresh:
-            log.log(verdict.level, "%s", verdict.sentence)
+            log.log(level, "%s", sentence)
 
     def row(self, destination: str) -> Row:
         """The standing of one destination."""

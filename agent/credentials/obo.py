@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from agent.challenge import merged
 from agent.context.caller import Caller
 from agent.credentials.answers import VOUCHED, Asked
 from agent.credentials.credential import Injection
@@ -24,9 +25,16 @@ class OnBehalfOf:
     kind = "obo"
 
     def __init__(
-        self, destination: str, scopes: tuple[str, ...], client: EntraClient, exchange: Exchange
+        self,
+        destination: str,
+        scopes: tuple[str, ...],
+        client: EntraClient,
+        exchange: Exchange,
+        claims: str = "",
     ) -> None:
+        """*claims*: what the destination demands of every token, as `agent.challenge` writes it."""
         self._destination = destination
+        self._claims = claims
         self._client = client
         self._exchange = exchange
         self._scopes = scopes
@@ -39,12 +47,13 @@ class OnBehalfOf:
         if isinstance(acting, Denial):
             return acting
         verified = caller.verified if caller else None
-        if verified is None:
+        if caller is None or verified is None:
             raise RuntimeError("a user without a verified token")
         if denial := expired(verified, moment.now) or unfit(verified, self._client):
             return denial
         tenant = verified.principal.tenant
-        key = self._key.for_user(verified.token_hash, tenant)
+        claims = merged(self._claims, caller.claims)
+        key = self._key.for_user(verified.token_hash, tenant, claims)
         token = self._exchange.cache.fresh(key, moment.now) or self._ask(key, verified, moment)
         if isinstance(token, Denial):
             return token
@@ -67,7 +76,7 @@ class OnBehalfOf:
             key,
             (client.name, tenant),
             asked,
-            lambda seconds: client.on_behalf_of(tenant, assertion, scopes, "", seconds),
+            lambda seconds: client.on_behalf_of(tenant, assertion, scopes, key.claims, seconds),
             moment,
         )
 

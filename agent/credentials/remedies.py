@@ -26,6 +26,26 @@ REMEDIES: Mapping[int, str] = {
     "account token for api://AzureADTokenExchange.",
     700213: "knows no federated credential for our token's subject (700213). Add one to client "
     "'{client}' for this service account.",
+    70021: "knows no federated credential for our token (70021). Add one to client "
+    "'{client}' with the token's issuer, subject and audience.",
+    700025: "knows client '{client}' as a public client, which proves nothing (700025). Register "
+    "it as a web application.",
+    53003: "blocks this user by Conditional Access (53003). That tenant's sign-in log names the "
+    "policy; exempt client '{client}' or the user, if that is meant.",
+    50076: "asks the user for a second factor (50076). The caller was told how (WWW-Authenticate); "
+    "the application in between must relay that answer.",
+    50079: "asks the user to register a second factor (50079). The caller was told how "
+    "(WWW-Authenticate); the application in between must relay that answer.",
+    50196: "sees one token requested over and over (50196). Look for a client of '{client}' that "
+    "retries without a pause.",
+    500133: "says that the user's token has expired (500133). The caller signs in again; if fresh "
+    "tokens are refused too, check this machine's clock.",
+    50173: "says that the user's sign-ins were revoked or the password changed (50173). The caller "
+    "signs in again; nothing is to be done here.",
+    700082: "says that the user's sign-in is too old (700082). The caller signs in again; nothing "
+    "is to be done here.",
+    70043: "says that a policy limits how long this user's sign-in lasts (70043). The caller signs "
+    "in again; nothing is to be done here.",
     500131: "says that the user's token is not meant for client '{client}' (500131). Its audience "
     "must be that client: check issuers[].audiences and clientId.",
     500011: "does not know the resource of scopes {scopes} in tenant '{tenant}' (500011). Correct "
@@ -44,8 +64,8 @@ REMEDIES: Mapping[int, str] = {
     "credentials; they are different things.",
     7000114: "does no On-Behalf-Of for an application's own token (7000114). Use "
     "clientCredentials, or let a user call.",
-    50105: "says that the user is not assigned to the application (50105). Assign the user or a "
-    "group to it.",
+    50105: "does not let this user in (50105): the API behind {scopes} wants an assignment. Assign "
+    "the user or a group to that API's enterprise application in tenant '{tenant}'.",
 }
 
 # What is wrong with a token exchange: the error, words of its description in lower case, what to

@@ -44,8 +44,8 @@ class CacheKey:
         """A key whose scopes are sorted, for their order means nothing (RFC 6749 §3.3)."""
         return cls(kind, authority, tenant, client, tuple(sorted(set(scopes))), audience)
 
-    def for_user(self, assertion: bytes, tenant: str) -> CacheKey:
-        """This key, bound to one user's token in one tenant."""
+    def for_user(self, assertion: bytes, tenant: str, claims: str = "") -> CacheKey:
+        """This key, bound to one user's token in one tenant, and to a claims challenge."""
         return CacheKey(
             self.kind,
             self.authority,
@@ -54,7 +54,7 @@ class CacheKey:
             self.scopes,
             self.audience,
             assertion,
-            self.claims,
+            claims,
         )
 
 

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from agent.credentials.answers import MAX_CLAIMS, VOUCHED, Answer, Asked, Case, case_of, word
+from agent.credentials.answers import VOUCHED, Answer, Asked, Case, case_of, word
 from agent.credentials.remedies import EXCHANGES, REMEDIES, remedy_for
 from agent.errors import Denial, Reason
 
@@ -27,9 +27,10 @@ class Verdict:
 _UNAVAILABLE = "the authorization server for this destination does not answer; try again"
 _CREDENTIAL = "this service cannot prove itself for this destination; its operator was told"
 _CONFIGURATION = "the credential of this destination is misconfigured; its operator was told"
+_MAX_SAID = 4096  # characters of a description that are looked at
 _SIGN_IN = "the caller's token is no longer accepted; sign in again"
 
-_OUR_PROOF = frozenset({7000215, 7000222, 7000218, 700016, 700027, 700024, 700023, 700025})
+_OUR_PROOF = frozenset({7000215, 7000222, 7000218, 700016, 700027, 700024, 700023, 700025, 70021})
 _OUR_SETUP = frozenset({500131, 500011, 70011, 28000, 1002012, 90009, 90002})
 _BLOCKED = frozenset({53003, 50105})
 _SETUP_ERRORS = frozenset(
@@ -68,7 +69,8 @@ def _throttled(case: Case) -> Verdict | None:
         "the authorization server limits how often it is asked; try again later",
         retry_after=seconds,
     )
-    told = f"limits our requests ({case.code}); it is asked again in {seconds} s."
+    loop = REMEDIES[50196] if 50196 in case.codes else f"limits our requests ({case.code})."
+    told = f"{loop} It is asked again in {seconds} s."
     return _verdict(case, denial, told, logging.WARNING)
 
 
@@ -108,7 +110,7 @@ def _challenge(case: Case) -> Verdict | None:
         "the user must sign in again and meet a further requirement",
         claims=case.claims or None,
     )
-    return _verdict(case, denial, f"asks the user to act ({case.code}).", logging.INFO)
+    return _verdict(case, denial, _remedy(case, "asks the user to act"), logging.INFO)
 
 
 def _consent(case: Case) -> Verdict | None:
@@ -131,7 +133,7 @@ def _exchanged(case: Case) -> Verdict | None:
     """What servers say of a token exchange in words of their own (RFC 8693 §2.2.2)."""
     if not case.asked.exchange:
         return None
-    said = str((case.answer.body or {}).get("error_description", ""))[:MAX_CLAIMS].lower()
+    said = str((case.answer.body or {}).get("error_description", ""))[:_MAX_SAID].lower()
     if case.asked.for_user and (case.error == "invalid_token" or "invalid token" in said):
         denial = Denial(Reason.INVALID_TOKEN, _SIGN_IN)
         told = f"no longer accepts the user's token ({case.code})."

@@ -15,6 +15,7 @@ from envoy.type.matcher.v3 import string_pb2
 from envoy.type.v3 import http_status_pb2
 from google.protobuf import any_pb2
 
+from agent import challenge
 from agent.envoy.agent_cluster import check_service
 from agent.envoy.proto import number, pack
 
@@ -29,6 +30,7 @@ READ_HEADERS = (
     "tracestate",
     "traceparent",
     "x-attache-context",
+    challenge.HEADER,
     "x-request-id",
     "x-correlation-id",
     "content-type",

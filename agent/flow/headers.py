@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import product
 from urllib.parse import quote
 
+from agent import challenge
 from agent.config.routes import OVERRIDES
 from agent.context.carriers import HANDLE_HEADER
 from agent.flow.decision import Part
@@ -74,8 +75,11 @@ class Badge:
         }
         ours = (*IDENTITY, *(name for name in self._claims if name not in IDENTITY))
         self._ours = ours
-        stripped = underscored((*ours, CORRELATION, REQUEST_ID, HANDLE_HEADER, *MISLEADING))
-        self.always_removed = stripped + tuple(name for name in MISLEADING if name not in ours)
+        stripped = underscored(
+            (*ours, CORRELATION, REQUEST_ID, HANDLE_HEADER, challenge.HEADER, *MISLEADING)
+        )
+        unwritten = tuple(name for name in MISLEADING if name not in ours)
+        self.always_removed = (*stripped, *unwritten, challenge.HEADER)
         self.stripped = Part(remove=self.always_removed)
         self._stripped_few = Part(remove=tuple(n for n in self.always_removed if "_" not in n))
         self._nobody = self._stamp(None)

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from agent import challenge
 from agent.context import carriers
 from agent.context.caller import Caller
 from agent.context.resolution import Lookup, resolve
@@ -25,11 +26,11 @@ Revoked = Callable[[Verified, float], Denial | None]
 
 
 def kept_inside(extra: Iterable[str] = ()) -> Part:
-    """What must not leave the pod: who the caller is, and the handle (DESIGN.md §5).
+    """What must not leave the pod: who the caller is, the handle (DESIGN.md §5), a challenge.
 
     *extra* are the operator's own identity headers.
     """
-    names = tuple(dict.fromkeys((*IDENTITY, *extra, carriers.HANDLE_HEADER)))
+    names = tuple(dict.fromkeys((*IDENTITY, *extra, carriers.HANDLE_HEADER, challenge.HEADER)))
     return Part(remove=names + underscored(names))
 
 
@@ -81,7 +82,10 @@ class Outbound:
             return Decision(caller, facts)
         if target.for_caller and (revoked := self._revoked(known, moment.now)):
             return Decision(revoked, facts)
-        injection = target.credential.obtain(known or _nobody(facts, moment), moment)
+        behind = _answering(request, known or _nobody(facts, moment))
+        if isinstance(behind, Denial):
+            return Decision(behind, facts)
+        injection = target.credential.obtain(behind, moment)
         if isinstance(injection, Denial):
             return Decision(injection, facts)
         if injection.acts_as is Kind.APP and facts.verified is None:
@@ -151,6 +155,21 @@ def bearer_hash(authorization: str) -> bytes | None:
 def _nobody(facts: Facts, moment: Moment) -> Caller:
     """No caller, but a transaction: a token minted for this call must name the same one."""
     return Caller(None, "", facts.txn, "", facts.trace_id, moment.now)
+
+
+def _answering(request: Request, caller: Caller) -> Caller | Denial:
+    """*caller*, with the challenge of the destination that this call answers, if it does."""
+    header = request.header(challenge.HEADER)
+    if not header:
+        return caller
+    claims = challenge.relayed(header)
+    if not claims:
+        return Denial(
+            Reason.CREDENTIAL_ERROR,
+            f"{challenge.HEADER} holds no claims challenge; relay the claims of WWW-Authenticate",
+            status=400,
+        )
+    return caller._replace(claims=claims)
 
 
 def _link(caller: Caller | Denial | None) -> str:

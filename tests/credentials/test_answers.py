@@ -47,7 +47,7 @@ ROWS: list[tuple[str, Answer, Reason, int]] = [
     ("consent, by number", entra(65001), Reason.CONSENT_REQUIRED, 403),
     *(
         (f"token {code}", entra(code), Reason.INVALID_TOKEN, 401)
-        for code in (500133, 50013, 50173, 700082, 70043, 50057)
+        for code in (500133, 50013, 50173, 700082, 70043, 50057, 700081)
     ),
     *(
         (f"setup {code}", entra(code, error), Reason.INTERNAL_ERROR, 500)
@@ -67,7 +67,11 @@ ROWS: list[tuple[str, Answer, Reason, int]] = [
         for code, error, status in (
             (7000215, "invalid_client", 401),
             (7000222, "invalid_client", 401),
+            (7000218, "invalid_client", 401),
             (700016, "unauthorized_client", 400),
+            (70021, "invalid_request", 400),
+            (700023, "invalid_client", 401),
+            (700025, "invalid_client", 401),
             (700027, "invalid_client", 401),
             (700211, "invalid_client", 401),
             (700212, "invalid_client", 401),
