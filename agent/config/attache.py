@@ -14,6 +14,7 @@ from agent.config.fields import Address, Duration, File, Strict, Text
 from agent.config.identities import Identity
 from agent.config.issuers import Issuer
 from agent.config.listeners import Agent, Audit, Envoy, Listeners, Workload
+from agent.config.obo_rules import on_behalf_of_fits
 from agent.config.revocation import Revocation
 from agent.config.routes import InboundRules, Route, contradictions
 
@@ -263,22 +264,6 @@ def references_resolve(config: Attache) -> Iterator[Problem]:
                 )
         if choice.internal and config.internal_tokens is None:
             yield path, "an internal credential needs internalTokens; configure it"
-        if choice.obo:
-            if identities[choice.obo.identity].entra is None:
-                yield (
-                    (*path, "identity"),
-                    "On-Behalf-Of needs an entra identity; name one that is, or use tokenExchange",
-                )
-            if not any(issuer.entra for issuer in config.issuers):
-                b2c = any(issuer.b2c for issuer in config.issuers)
-                yield (
-                    path,
-                    (
-                        "B2C has no On-Behalf-Of; use internal or clientCredentials instead"
-                        if b2c
-                        else "On-Behalf-Of needs an entra issuer whose users it acts for; add it"
-                    ),
-                )
 
 
 def tokens_travel_safely(config: Attache) -> Iterator[Problem]:
@@ -346,6 +331,7 @@ RULES = (
     routes_can_be_met,
     routes_do_not_contradict,
     references_resolve,
+    on_behalf_of_fits,
     exchanges_fit,
     clients_can_prove_themselves,
     tokens_travel_safely,
