@@ -40,6 +40,16 @@ TABLE: Mapping[int, tuple[str, str]] = {
         "Due to a configuration change made by your administrator, or because you moved to a "
         "new location, you must use multi-factor authentication to access '{resource}'.",
     ),
+    50079: (
+        "interaction_required",
+        "Due to a configuration change made by your administrator, or because you moved to a "
+        "new location, you must enroll in multi-factor authentication to access '{resource}'.",
+    ),
+    50105: (
+        "invalid_grant",
+        "Your administrator has configured the application '{name}' to block users unless they "
+        "are specifically granted ('assigned') access to it.",
+    ),
     50126: ("invalid_grant", "Error validating credentials due to invalid username or password."),
     50173: (
         "invalid_grant",
@@ -121,6 +131,11 @@ TABLE: Mapping[int, tuple[str, str]] = {
         "Application with identifier '{client}' was not found in the directory '{tenant}'. This "
         "can happen if the application has not been installed by the administrator of the "
         "tenant or consented to by any user in the tenant.",
+    ),
+    70043: (
+        "invalid_grant",
+        "The refresh token has expired or is invalid due to sign-in frequency checks by "
+        "conditional access.",
     ),
     700021: (
         "invalid_client",

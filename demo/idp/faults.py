@@ -1,8 +1,9 @@
 """What goes wrong on demand? Faults, and the board that says which request meets one."""
 
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 Kind = Literal[
     "throttle",  # 429 in plain text, with Retry-After
@@ -28,7 +29,8 @@ class Fault:
     """One fault: what, where, and how often. None means any, and until cleared.
 
     `tenant` is a GUID or an alias; `grant` a grant type, its last part alone being enough
-    ("jwt-bearer"). `retry_after` and `milliseconds` say their unit or are seconds.
+    ("jwt-bearer"). `retry_after` and `milliseconds` say their unit or are seconds. `code`,
+    `suberror` and `claims` are those of an aad_error.
     """
 
     kind: Kind
@@ -40,6 +42,8 @@ class Fault:
     retry_after: int = 1
     milliseconds: int = 0
     code: int = 50196
+    suberror: str | None = None
+    claims: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:

@@ -10,7 +10,7 @@ from werkzeug.exceptions import HTTPException
 from demo.idp import grants, imds, metadata
 from demo.idp.desk import TokenRequest
 from demo.idp.errors import AadError, refuse
-from demo.idp.faults import Endpoint, Visit
+from demo.idp.faults import Endpoint, Fault, Visit
 from demo.idp.misbehaviour import after, before
 from demo.idp.refusal import refusal, uncached
 from demo.idp.world import World
@@ -84,13 +84,17 @@ def watch(app: Flask, world: World) -> None:
             return None
         g.fault, cleared = met
         if g.fault.kind == "aad_error":
-            return refusal(world, refuse(g.fault.code))
+            return refusal(world, _error(g.fault))
         return before(g.fault, cleared)
 
     @app.after_request
     def leave(response: Response) -> Response:
         fault = g.pop("fault", None)
         return after(fault, response) if fault else response
+
+
+def _error(fault: Fault) -> AadError:
+    return refuse(fault.code, suberror=fault.suberror, claims=fault.claims)
 
 
 def _authority(world: World, segment: str) -> tuple[str, str]:

@@ -154,6 +154,39 @@ def test_without_a_user_only_what_needs_none_is_sent(world: World, caller: str) 
             assert got.denial == (403, wanted), name
 
 
+@pytest.mark.must(28, 45)
+@pytest.mark.parametrize(
+    ("destination", "caller", "credential"),
+    [
+        ("minted-any", "nobody", "internal:app"),
+        ("minted-any", "application", "internal:app"),
+        ("minted-any", "user", "internal:user"),
+        ("suite-any", "application", "forward:app"),
+        ("suite-any", "user", "forward:user"),
+        ("minted", "user", "internal:user"),
+        ("minted-app", "user", "internal:app"),
+        ("minted", "nobody", None),
+        ("minted", "application", None),
+        ("suite", "application", None),
+        ("behalf", "application", None),
+    ],
+)
+def test_either_becomes_the_application_only_where_written_and_the_record_says_so(
+    world: World, destination: str, caller: str, credential: str | None
+) -> None:
+    carried = {}
+    if caller != "nobody":
+        token = world.sts.issue(f"either-{caller}", app=caller == "application")
+        carried = pick(world.front.receive(token).seen, "x-attache-context")
+    got = world.front.call(f"{destination}.shop:8100", carried)
+    correlation = got.headers.get("x-correlation-id") or got.seen["x-correlation-id"]
+    record = world.front.record(txn=correlation, destination=destination)
+    assert record["decision"] == ("allow" if credential else "deny")
+    if credential:
+        assert record["credential"] == credential
+        assert record["kind"] == ("user" if caller == "user" else "app")
+
+
 @pytest.mark.parametrize("name", TROUBLES)
 def test_an_error_of_the_token_endpoint_becomes_an_answer_to_act_on(
     world: World, name: str
