@@ -60,6 +60,7 @@ def merged(standing: str, further: str) -> str:
     both: dict[str, Any] = json.loads(standing)
     for token, claims in json.loads(further).items():
         known = both.get(token)
-        mergeable = isinstance(known, dict) and isinstance(claims, dict)
-        both[token] = {**known, **claims} if mergeable else claims
+        if isinstance(known, dict) and isinstance(claims, dict):
+            claims = {**known, **claims}
+        both[token] = claims
     return json.dumps(both, separators=(",", ":"))
