@@ -14,9 +14,9 @@ from typing import Literal, Protocol, cast
 
 import grpc
 
-from agent.envoy.lean.loop import Loop, listen
+from agent.envoy.lean.loop import Loop
 from agent.envoy.pool import CheckPool
-from agent.envoy.unix import Claim
+from agent.envoy.unix import Claim, listen
 
 log = logging.getLogger("attache.server")
 

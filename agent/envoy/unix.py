@@ -86,3 +86,15 @@ def _answers(path: Path) -> bool:
     finally:
         probe.close()
     return True
+
+
+def listen(path: Path) -> socket.socket:
+    """A socket that listens at *path*, whose folder exists, with the present umask."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listener.bind(str(path))
+        listener.listen(1024)
+    except OSError:
+        listener.close()
+        raise
+    return listener

@@ -7,57 +7,30 @@ the peer does wrong ends its own stream or connection and nothing else (RFC 9113
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 
-from agent.envoy.lean import frames, heads
+from agent.envoy.lean import frames, heads, intake, streams
+from agent.envoy.lean.blocks import Block, Blocks
+from agent.envoy.lean.farewell import Farewell
 from agent.envoy.lean.frames import HEAD, Broken, Error, frame
-from agent.envoy.lean.heads import Head, HeadReader, Malformed
-from agent.envoy.lean.messages import LARGEST, Refused, Status, unwrap, wrap
+from agent.envoy.lean.heads import HeadReader, Malformed
+from agent.envoy.lean.intake import Intake
+from agent.envoy.lean.messages import Refused, Status, wrap
 from agent.envoy.lean.outbox import Outbox
+from agent.envoy.lean.streams import Call, Stream
 
 STREAMS = 4096
-_STREAM_WINDOW = LARGEST + frames.DEFAULT_WINDOW  # a whole message, and never an update for it
-_WINDOW = 8 << 20
-_GIVE_BACK = _WINDOW // 4
-# Bounds of one connection (SECURITY.md 42; CVE-2023-44487, CVE-2024-27316)
-_MOST_HELD = 16 << 20  # bytes of messages that are not complete, or not sent yet
-_MOST_IDLE = 20_000  # frames between two ticks that bring no call nearer
-_MOST_WRONG = 5_000  # streams between two ticks that the peer reset or got wrong
+_MOST_HELD = 8 << 20  # bytes; see `held`
 
-_ALL = 2**31 - 1
 _HELLO = frames.settings(
     {
         frames.HEADER_TABLE_SIZE: 0,
         frames.MAX_CONCURRENT_STREAMS: STREAMS,
-        frames.INITIAL_WINDOW_SIZE: _STREAM_WINDOW,
+        frames.INITIAL_WINDOW_SIZE: streams.WINDOW,
         frames.MAX_HEADER_LIST_SIZE: heads.LARGEST,
     }
-) + frames.window_update(0, _WINDOW - frames.DEFAULT_WINDOW)
+) + frames.window_update(0, intake.WINDOW - frames.DEFAULT_WINDOW)
 _SETTINGS_TAKEN = frame(frames.SETTINGS, frames.ACK, 0)
-_FAREWELL = b"attache!"  # the PING whose answer says that our GOAWAY was read
 _NOT_GRPC = b"This socket speaks gRPC.\n"
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """A complete request: its stream, its path, the seconds it gives us (None: no limit)."""
-
-    stream: int
-    path: str
-    seconds: float | None
-    message: bytes
-
-
-class _Stream:
-    """What is known of one open stream."""
-
-    __slots__ = ("body", "ended", "head", "window")
-
-    def __init__(self, head: Head) -> None:
-        self.head = head
-        self.body: bytes | bytearray = b""
-        self.ended = False  # the peer has said everything
-        self.window = _STREAM_WINDOW  # bytes that the peer may still send
 
 
 class Connection:
@@ -68,24 +41,25 @@ class Connection:
         self._outbox = Outbox()
         self._outbox.put(_HELLO)
         self._rest = b""
-        self._streams: dict[int, _Stream] = {}
+        self._streams: dict[int, Stream] = {}
         self._last = 0  # the newest stream of the peer
         self._ours_reset: deque[int] = deque(maxlen=1024)
         self._reader = HeadReader()
         self._greeted = False  # the preface was read
         self._settled = False  # their SETTINGS were read
-        self._block: tuple[int, bool, bytearray] | None = None  # a header block that goes on
-        self._window = _WINDOW
-        self._taken = 0  # bytes read and not given back
-        self._held = 0  # bytes of messages that are not complete
-        self._idle = self._wrongs = 0
-        self._leaving = False
-        self._accepts = _ALL  # streams beyond it are not served any more
+        self._blocks = Blocks()
+        self._intake = Intake()
+        self._farewell = Farewell()
 
     @property
     def open(self) -> int:
         """How many calls are under way."""
         return len(self._streams)
+
+    @property
+    def held(self) -> int:
+        """Bytes of messages that are not complete, or not sent yet for want of a window."""
+        return self._intake.held + self._outbox.held
 
     @property
     def settled(self) -> bool:
@@ -94,7 +68,7 @@ class Connection:
 
     def outgoing(self) -> bytes:
         """What is to be sent now; asked once, it is the transport's."""
-        if self._leaving and not self._streams and self._accepts != _ALL:
+        if self._farewell.said and not self._streams:
             self.closing = True
         return self._outbox.take()
 
@@ -118,6 +92,8 @@ class Connection:
         body = wrap(message)
         if self._outbox.at_once(stream, heads.ANSWER, body, heads.WELL):
             self._forget(stream)
+        elif self.held + len(body) > _MOST_HELD:
+            self.fail(stream, Status.RESOURCE_EXHAUSTED, "too much waits to be read")
         else:
             self._done(self._outbox.later(stream, heads.ANSWER, body, heads.WELL))
 
@@ -137,18 +113,12 @@ class Connection:
         return stream in self._streams
 
     def leave(self) -> None:
-        """Begin to end the connection: what is under way, and on its way to us, is answered.
-
-        In two steps (RFC 9113 §6.8): the peer hears of it before it hears which stream is the last.
-        """
-        if not self._leaving:
-            self._leaving = True
-            self._outbox.put(frames.goaway(_ALL, Error.NO_ERROR))
-            self._outbox.put(frame(frames.PING, 0, 0, _FAREWELL))
+        """Begin to end the connection: what is under way, and on its way to us, is answered."""
+        self._outbox.put(self._farewell.begin())
 
     def tick(self) -> None:
         """A second went by: what was too much within one is counted anew."""
-        self._idle = self._wrongs = 0
+        self._intake.tick()
 
     def _read(self, data: bytes, calls: list[Call]) -> None:
         at, size = 0, len(data)
@@ -171,56 +141,42 @@ class Connection:
         self._rest = data[at:]
 
     def _frame(self, kind: int, flags: int, stream: int, payload: bytes, calls: list[Call]) -> None:
-        if self._block is not None and (kind != frames.CONTINUATION or stream != self._block[0]):
+        if self._blocks.open and (kind != frames.CONTINUATION or stream != self._blocks.open):
             raise Broken(Error.PROTOCOL_ERROR, "a header block was interrupted")
         if not self._settled and (kind != frames.SETTINGS or flags & frames.ACK):
             raise Broken(Error.PROTOCOL_ERROR, "the first frame is not SETTINGS")
         if kind == frames.DATA:
             self._data(stream, flags, payload, calls)
         elif kind == frames.HEADERS:
-            self._headers(stream, flags, payload, calls)
+            if block := self._blocks.begin(stream, flags, payload):
+                self._head(block, calls)
+        elif kind == frames.CONTINUATION:
+            self._intake.idle()
+            if block := self._blocks.go_on(flags, payload):
+                self._head(block, calls)
         else:
-            self._count_idle()
-            if kind == frames.CONTINUATION:
-                self._continuation(flags, payload, calls)
-            elif kind in _OF_STREAMS:
-                self._of_stream(kind, stream, payload)
-            elif kind in _OF_CONNECTION:
-                if stream != 0:
-                    raise Broken(Error.PROTOCOL_ERROR, "a frame of the connection on a stream")
-                self._of_connection(kind, flags, payload)
-            elif kind == frames.PUSH_PROMISE:
-                raise Broken(Error.PROTOCOL_ERROR, "a client promises nothing")
-            # a kind that we do not know is ignored (RFC 9113 §5.5)
+            self._intake.idle()
+            self._control(kind, flags, stream, payload)
 
-    def _headers(self, stream: int, flags: int, payload: bytes, calls: list[Call]) -> None:
-        if not stream & 1:
-            raise Broken(Error.PROTOCOL_ERROR, "a client's stream has an odd number")
-        if flags & frames.PADDED:
-            payload = _unpadded(payload)
-        if flags & frames.WITH_PRIORITY:
-            if len(payload) < 5:
-                raise Broken(Error.FRAME_SIZE_ERROR, "a HEADERS frame without its priority")
-            _depends_on_another(stream, payload)
-            payload = payload[5:]
-        ends = bool(flags & frames.END_STREAM)
-        if flags & frames.END_HEADERS:
-            self._head(stream, ends, payload, calls)
-        else:
-            self._block = (stream, ends, bytearray(payload))
+    def _control(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
+        """A frame that brings no call: other kinds than these are ignored (RFC 9113 §5.5)."""
+        frames.refuse_form(kind, stream, payload)
+        if kind == frames.WINDOW_UPDATE:
+            self._window_update(stream, frames.read_increment(payload))
+        elif kind == frames.RST_STREAM:
+            self._was_reset(stream)
+        elif kind == frames.SETTINGS:
+            self._settings(flags, payload)
+        elif kind == frames.PING:
+            self._ping(flags, payload)
+        elif kind == frames.PRIORITY:
+            frames.refuse_itself(stream, payload)
+        elif kind == frames.PUSH_PROMISE:
+            raise Broken(Error.PROTOCOL_ERROR, "a client promises nothing")
+        # GOAWAY: it opens no more streams; other kinds are ignored (RFC 9113 §5.5)
 
-    def _continuation(self, flags: int, payload: bytes, calls: list[Call]) -> None:
-        if self._block is None:
-            raise Broken(Error.PROTOCOL_ERROR, "a continuation of nothing")
-        stream, ends, block = self._block
-        block += payload
-        if len(block) > heads.LARGEST or (not payload and not flags & frames.END_HEADERS):
-            raise Broken(Error.ENHANCE_YOUR_CALM, "a header block without end")
-        if flags & frames.END_HEADERS:
-            self._block = None
-            self._head(stream, ends, bytes(block), calls)
-
-    def _head(self, stream: int, ends: bool, block: bytes, calls: list[Call]) -> None:
+    def _head(self, whole: Block, calls: list[Call]) -> None:
+        stream, ends, block = whole
         if stream <= self._last:
             self._trailers(stream, ends, block, calls)
             return
@@ -230,10 +186,10 @@ class Connection:
         except Malformed:
             self._lose(stream, Error.PROTOCOL_ERROR)
             return
-        if stream > self._accepts or len(self._streams) >= STREAMS:
+        if stream > self._farewell.accepts or len(self._streams) >= STREAMS:
             self._lose(stream, Error.REFUSED_STREAM)
             return
-        self._streams[stream] = open_stream = _Stream(head)
+        self._streams[stream] = open_stream = Stream(head)
         if ends:
             self._complete(stream, open_stream, calls)
 
@@ -253,9 +209,10 @@ class Connection:
 
     def _data(self, stream: int, flags: int, payload: bytes, calls: list[Call]) -> None:
         size = len(payload)
-        self._take(size)
+        if given := self._intake.take(size):
+            self._outbox.put(frames.window_update(0, given))
         if flags & frames.PADDED:
-            payload = _unpadded(payload)
+            payload = frames.unpadded(payload)
         open_stream = self._streams.get(stream)
         if open_stream is None or open_stream.ended:
             self._stray(stream, open_stream)
@@ -264,71 +221,46 @@ class Connection:
         if open_stream.window < 0:
             self._lose(stream, Error.FLOW_CONTROL_ERROR)
             return
-        self._held += len(payload)
-        if not open_stream.body:
-            open_stream.body = payload
-        elif isinstance(open_stream.body, bytes):
-            open_stream.body = bytearray(open_stream.body + payload)
-        else:
-            open_stream.body += payload
+        self._intake.held += len(payload)
+        open_stream.add(payload)
         if flags & frames.END_STREAM:
             self._complete(stream, open_stream, calls)
         elif not payload:
-            self._count_idle()
-        elif self._held + self._outbox.held > _MOST_HELD or len(open_stream.body) > LARGEST + 5:
+            self._intake.idle()
+        elif self.held > _MOST_HELD or open_stream.too_long:
             self.fail(stream, Status.RESOURCE_EXHAUSTED, "the message is too large")
 
-    def _take(self, size: int) -> None:
-        """Count *size* bytes of the connection's window, and give them back early enough."""
-        self._window -= size
-        if self._window < 0:
-            raise Broken(Error.FLOW_CONTROL_ERROR, "more data than the connection's window")
-        self._taken += size
-        if self._taken >= _GIVE_BACK:
-            self._outbox.put(frames.window_update(0, self._taken))
-            self._window += self._taken
-            self._taken = 0
-
-    def _stray(self, stream: int, open_stream: _Stream | None) -> None:
+    def _stray(self, stream: int, open_stream: Stream | None) -> None:
         """Data for a stream that takes none."""
         if stream > self._last or stream == 0:
             raise Broken(Error.PROTOCOL_ERROR, "data on a stream that was never opened")
         if open_stream is not None or stream not in self._ours_reset:
             self._lose(stream, Error.STREAM_CLOSED)
-        # else: what we reset may still have data on its way
+        else:
+            self._intake.idle()  # what we reset may still have data on its way
 
-    def _complete(self, stream: int, open_stream: _Stream, calls: list[Call]) -> None:
+    def _complete(self, stream: int, open_stream: Stream, calls: list[Call]) -> None:
         open_stream.ended = True
-        head, body = open_stream.head, open_stream.body
-        if head.length is not None and head.length != len(body):
-            self._lose(stream, Error.PROTOCOL_ERROR)  # RFC 9113 §8.1.1
+        try:
+            open_stream.refuse_length()
+        except Malformed:
+            self._lose(stream, Error.PROTOCOL_ERROR)
             return
-        self._held -= len(body)
-        open_stream.body = b""
-        if not head.grpc:
+        self._intake.held -= len(open_stream.body)
+        if not open_stream.head.grpc:
+            open_stream.body = b""
             self._done(self._outbox.later(stream, heads.NOT_GRPC, _NOT_GRPC, b""))
             return
         try:
-            message = unwrap(bytes(body), head.encoding)
+            calls.append(open_stream.call(stream))
         except Refused as refused:
             self.fail(stream, refused.status, str(refused))
-            return
-        calls.append(Call(stream, head.path, head.seconds, message))
 
-    def _of_stream(self, kind: int, stream: int, payload: bytes) -> None:
-        if len(payload) != _OF_STREAMS[kind]:
-            raise Broken(Error.FRAME_SIZE_ERROR, "a frame of another length than its kind has")
-        if kind == frames.WINDOW_UPDATE:
-            self._window_update(stream, frames.read_increment(payload))
-        elif stream == 0:
-            raise Broken(Error.PROTOCOL_ERROR, "a frame of a stream on none")
-        elif kind == frames.PRIORITY:
-            _depends_on_another(stream, payload)
-        elif stream > self._last:
+    def _was_reset(self, stream: int) -> None:
+        if stream > self._last:
             raise Broken(Error.PROTOCOL_ERROR, "a reset of a stream that was never opened")
-        else:
-            self._forget(stream)
-            self._count_wrong()
+        self._forget(stream)
+        self._intake.wrong()
 
     def _window_update(self, stream: int, increment: int) -> None:
         if stream > self._last:
@@ -342,19 +274,11 @@ class Connection:
                 raise
             self._lose(stream, error.code)
 
-    def _of_connection(self, kind: int, flags: int, payload: bytes) -> None:
-        if kind == frames.SETTINGS:
-            self._settings(flags, payload)
-        elif kind == frames.GOAWAY:
-            if len(payload) < 8:
-                raise Broken(Error.FRAME_SIZE_ERROR, "a GOAWAY frame of less than 8 bytes")
-        elif len(payload) != 8:
-            raise Broken(Error.FRAME_SIZE_ERROR, "a PING frame that is not of 8 bytes")
-        elif not flags & frames.ACK:
+    def _ping(self, flags: int, payload: bytes) -> None:
+        if flags & frames.ACK:
+            self._outbox.put(self._farewell.answered(payload, self._last))
+        else:
             self._outbox.put(frame(frames.PING, frames.ACK, 0, payload))
-        elif self._leaving and payload == _FAREWELL and self._accepts == _ALL:
-            self._accepts = self._last
-            self._outbox.put(frames.goaway(self._last, Error.NO_ERROR))
 
     def _settings(self, flags: int, payload: bytes) -> None:
         self._settled = True
@@ -363,17 +287,18 @@ class Connection:
                 raise Broken(Error.FRAME_SIZE_ERROR, "an acknowledgement that says something")
             self._reader.no_table()
             return
-        values = frames.read_settings(payload)
+        values = dict(frames.read_settings(payload))
         self._outbox.put(_SETTINGS_TAKEN)  # before the data for which they make room
-        for name, value in values:
-            if name == frames.INITIAL_WINDOW_SIZE:
-                self._done(self._outbox.usual(value, list(self._streams)))
+        usual = values.get(frames.INITIAL_WINDOW_SIZE)  # the last one, should there be several
+        if usual is not None:
+            self._intake.idle(len(self._streams) // 8)  # each of them is looked at
+            self._done(self._outbox.usual(usual, list(self._streams)))
 
     def _lose(self, stream: int, code: Error) -> None:
         """End a stream that the peer got wrong (RFC 9113 §5.4.2)."""
         self._reset(stream, code)
         self._forget(stream)
-        self._count_wrong()
+        self._intake.wrong()
 
     def _reset(self, stream: int, code: Error) -> None:
         self._ours_reset.append(stream)
@@ -387,31 +312,4 @@ class Connection:
         gone = self._streams.pop(stream, None)
         if gone is not None:
             self._outbox.forget(stream)
-            self._held -= len(gone.body)
-
-    def _count_idle(self) -> None:
-        self._idle += 1
-        if self._idle > _MOST_IDLE:
-            raise Broken(Error.ENHANCE_YOUR_CALM, "frames that bring no call nearer")
-
-    def _count_wrong(self) -> None:
-        self._wrongs += 1
-        if self._wrongs > _MOST_WRONG:
-            raise Broken(Error.ENHANCE_YOUR_CALM, "too many streams were reset")
-
-
-_OF_STREAMS = {frames.WINDOW_UPDATE: 4, frames.RST_STREAM: 4, frames.PRIORITY: 5}
-_OF_CONNECTION = frozenset({frames.SETTINGS, frames.PING, frames.GOAWAY})
-
-
-def _unpadded(payload: bytes) -> bytes:
-    """*payload* without its padding (RFC 9113 §6.1)."""
-    if not payload or payload[0] >= len(payload):
-        raise Broken(Error.PROTOCOL_ERROR, "more padding than payload")
-    return payload[1 : len(payload) - payload[0]]
-
-
-def _depends_on_another(stream: int, payload: bytes) -> None:
-    """RFC 7540 §5.3.1: a stream cannot depend on itself."""
-    if int.from_bytes(payload[:4]) & 0x7FFFFFFF == stream:
-        raise Broken(Error.PROTOCOL_ERROR, "a stream depends on itself")
+            self._intake.held -= len(gone.body)

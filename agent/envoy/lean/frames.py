@@ -22,6 +22,17 @@ LARGEST_WINDOW = 2**31 - 1
 DEFAULT_WINDOW = 65_535
 DEFAULT_FRAME = 16_384
 
+# RFC 9113 §6.3 to §6.9: the frames of a fixed form, the bytes of their payload (GOAWAY: at least),
+# and whether they speak of a stream (True), of the connection (False) or of either (None).
+_FORMS: dict[int, tuple[int, bool | None]] = {
+    PRIORITY: (5, True),
+    RST_STREAM: (4, True),
+    SETTINGS: (-1, False),
+    PING: (8, False),
+    GOAWAY: (8, False),
+    WINDOW_UPDATE: (4, None),
+}
+
 HEAD = struct.Struct(">HBBBL")
 """A frame's nine bytes: length (16 and 8 bits), type, flags, stream."""
 
@@ -51,6 +62,15 @@ class Broken(Exception):
     def __init__(self, code: Error, why: str) -> None:
         super().__init__(why)
         self.code = code
+
+
+def refuse_form(kind: int, stream: int, payload: bytes) -> None:
+    """`Broken` where a frame of this *kind* is not on such a stream, or not of such a length."""
+    size, of_stream = _FORMS.get(kind, (-1, None))
+    if of_stream is not None and of_stream is not (stream != 0):
+        raise Broken(Error.PROTOCOL_ERROR, "a frame of a stream on none, or the other way round")
+    if size >= 0 and len(payload) != size and (kind != GOAWAY or len(payload) < size):
+        raise Broken(Error.FRAME_SIZE_ERROR, "a frame of another length than its kind has")
 
 
 def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
@@ -87,8 +107,6 @@ def window_update(stream: int, increment: int) -> bytes:
 
 def read_increment(payload: bytes) -> int:
     """The increment of a WINDOW_UPDATE frame; 0 is the caller's to refuse."""
-    if len(payload) != 4:
-        raise Broken(Error.FRAME_SIZE_ERROR, "a WINDOW_UPDATE frame that is not of 4 bytes")
     increment: int = _LONG.unpack(payload)[0] & 0x7FFFFFFF
     return increment
 
@@ -101,3 +119,16 @@ def reset(stream: int, code: Error) -> bytes:
 def goaway(last: int, code: Error) -> bytes:
     """End the connection; streams up to *last* are still served."""
     return frame(GOAWAY, 0, 0, _GOAWAY.pack(last, code))
+
+
+def unpadded(payload: bytes) -> bytes:
+    """*payload* without its padding (RFC 9113 §6.1)."""
+    if not payload or payload[0] >= len(payload):
+        raise Broken(Error.PROTOCOL_ERROR, "more padding than payload")
+    return payload[1 : len(payload) - payload[0]]
+
+
+def refuse_itself(stream: int, payload: bytes) -> None:
+    """`Broken` where *payload* begins with a dependency on its own stream (RFC 7540 §5.3.1)."""
+    if int.from_bytes(payload[:4]) & 0x7FFFFFFF == stream:
+        raise Broken(Error.PROTOCOL_ERROR, "a stream depends on itself")

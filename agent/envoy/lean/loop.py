@@ -16,10 +16,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
-from pathlib import Path
 
-from agent.envoy.lean.connection import Call, Connection
 from agent.envoy.lean.messages import Status
+from agent.envoy.lean.peer import Peer
+from agent.envoy.lean.streams import Call
 from agent.moment import WouldBlock
 
 log = logging.getLogger("attache.server")
@@ -31,24 +31,9 @@ Called by the loop itself it may raise `WouldBlock`; it is then called again by 
 """
 
 _CONNECTIONS = 128  # Envoy opens one for each of its workers
-_READ = 256 * 1024
-_UNSENT = 32 << 20  # bytes that a peer leaves unread before we end its connection
+_IN_ALL = 64 << 20  # bytes that all peers together make us hold
 _QUEUE = 4096  # calls that wait for a thread, or for somebody, at a time
-_HELLO = 10.0  # seconds within which a peer introduces itself
 _TICK = 1.0
-
-
-class _Peer:
-    """One accepted connection."""
-
-    __slots__ = ("connection", "registered", "since", "socket", "unsent")
-
-    def __init__(self, accepted: socket.socket, now: float) -> None:
-        self.socket = accepted
-        self.connection = Connection()
-        self.unsent = b""
-        self.since = now
-        self.registered = select.EPOLLIN
 
 
 class Loop:
@@ -70,10 +55,11 @@ class Loop:
         self._pool = pool
         self._prepare = prepare
         self._epoll = select.epoll()
-        self._peers: dict[int, _Peer] = {}
+        self._peers: dict[int, Peer] = {}
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._finished: deque[tuple[_Peer, int, bytes | None]] = deque()
+        self._finished: deque[tuple[Peer, int, bytes | None]] = deque()
         self._elsewhere = 0  # calls that the pool has
+        self._held = 0  # bytes, for all peers
         self._leaving = False
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="checks", daemon=True)
@@ -134,14 +120,9 @@ class Loop:
             log.exception("a connection from Envoy was ended. This is a bug: report it")
             self._close(peer)
 
-    def _serve(self, peer: _Peer, events: int) -> None:
+    def _serve(self, peer: Peer, events: int) -> None:
         if events & (select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR):
-            try:
-                data = peer.socket.recv(_READ)
-            except BlockingIOError:
-                data = None
-            except OSError:
-                data = b""
+            data = peer.read()
             if data:
                 for call in peer.connection.receive(data):
                     self._call(peer, call)
@@ -150,7 +131,7 @@ class Loop:
                 return
         self._write(peer)
 
-    def _call(self, peer: _Peer, call: Call) -> None:
+    def _call(self, peer: Peer, call: Call) -> None:
         method = self._methods.get(call.path)
         if method is None:
             peer.connection.fail(call.stream, Status.UNIMPLEMENTED, "there is no such method")
@@ -165,7 +146,7 @@ class Loop:
         else:
             peer.connection.answer(call.stream, answer)
 
-    def _hand_over(self, peer: _Peer, call: Call, method: Method) -> None:
+    def _hand_over(self, peer: Peer, call: Call, method: Method) -> None:
         if self._elsewhere >= _QUEUE:
             peer.connection.fail(call.stream, Status.UNAVAILABLE, "too many decisions wait")
             return
@@ -205,24 +186,18 @@ class Loop:
             if self._peers.get(peer.socket.fileno()) is peer:
                 self._write(peer)
 
-    def _write(self, peer: _Peer) -> None:
+    def _write(self, peer: Peer) -> None:
         """Send what there is; what the socket does not take waits for it."""
-        out = peer.unsent + peer.connection.outgoing()
-        if out:
-            try:
-                sent = peer.socket.send(out)
-            except BlockingIOError:
-                sent = 0
-            except OSError:
-                self._close(peer)
-                return
-            out = out[sent:]
-        peer.unsent = out
-        if len(out) > _UNSENT or (not out and peer.connection.closing):
+        if not peer.write():
             self._close(peer)
             return
-        wanted = select.EPOLLIN | (select.EPOLLOUT if out else 0)
-        if wanted != peer.registered:
+        held = peer.connection.held + len(peer.unsent)
+        self._held += held - peer.held
+        peer.held = held
+        if self._held > _IN_ALL:
+            self._relieve()
+        wanted = select.EPOLLIN | (select.EPOLLOUT if peer.unsent else 0)
+        if wanted != peer.registered and self._peers.get(peer.socket.fileno()) is peer:
             self._epoll.modify(peer.socket, wanted)
             peer.registered = wanted
 
@@ -241,28 +216,35 @@ class Loop:
                 accepted.close()
                 return
             accepted.setblocking(False)
-            peer = _Peer(accepted, time.monotonic())
+            peer = Peer(accepted, time.monotonic())
             self._peers[accepted.fileno()] = peer
             self._epoll.register(accepted, peer.registered)
             self._write(peer)
 
-    def _close(self, peer: _Peer) -> None:
+    def _close(self, peer: Peer) -> None:
         number = peer.socket.fileno()
         if self._peers.get(number) is peer:
             del self._peers[number]
+            self._held -= peer.held
             with contextlib.suppress(OSError):
                 self._epoll.unregister(peer.socket)
             peer.socket.close()
 
+    def _relieve(self) -> None:
+        """All together hold too much: whoever holds most ends."""
+        heaviest = max(self._peers.values(), key=lambda peer: peer.held)
+        log.error("connections to agent.socket hold too much; the one with most was ended")
+        self._close(heaviest)
+
     def _tick(self, now: float) -> None:
         for peer in list(self._peers.values()):
-            peer.connection.tick()
-            if not peer.connection.settled and now - peer.since > _HELLO:
+            if not peer.tick(now):
                 self._close(peer)
 
     def _left(self) -> bool:
         """Say goodbye to everybody, once; whether nobody is there any more."""
         if self._listener.fileno() >= 0:
+            self._accept()  # who is connected already has asked us, and nobody else would answer
             self._epoll.unregister(self._listener)
             self._listener.close()
             for peer in list(self._peers.values()):
@@ -273,15 +255,3 @@ class Loop:
     def _ring(self) -> None:
         with contextlib.suppress(OSError):  # the loop has ended, and its eventfd with it
             os.eventfd_write(self._wake, 1)
-
-
-def listen(path: Path) -> socket.socket:
-    """A socket that listens at *path*, whose folder exists, with the present umask."""
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        listener.bind(str(path))
-        listener.listen(1024)
-    except OSError:
-        listener.close()
-        raise
-    return listener

@@ -11,10 +11,14 @@ from agent.envoy.lean.frames import HEAD, Broken, Error, frame
 
 @dataclass(slots=True)
 class _Body:
-    """What is left to send on one stream, and the trailers after it (none: the body ends it)."""
+    """What is left to send on one stream, and the trailers after it (none: the body ends it).
+
+    `in_turn`: only the connection's window is in its way, and not its stream's own.
+    """
 
     rest: bytes
     trailers: bytes
+    in_turn: bool = True
 
 
 class Outbox:
@@ -30,7 +34,7 @@ class Outbox:
         self._usual = frames.DEFAULT_WINDOW
         self._rooms: dict[int, int] = {}
         self._bodies: dict[int, _Body] = {}
-        self._turns: deque[int] = deque()
+        self._turns: deque[int] = deque()  # who may send as soon as the connection has room
         self.held = 0  # bytes of bodies that wait
 
     def take(self) -> bytes:
@@ -110,18 +114,30 @@ class Outbox:
         room = self._rooms[stream] = self._rooms.get(stream, self._usual) + by
         if room > frames.LARGEST_WINDOW:
             raise Broken(Error.FLOW_CONTROL_ERROR, "a window grew too large")
+        body = self._bodies.get(stream)
+        if room > 0 and body is not None and not body.in_turn:
+            body.in_turn = True
+            self._turns.append(stream)
 
     def _send(self) -> list[int]:
-        """One turn for each stream that has something to send."""
+        """Send what there is room for. Who has none of its own is not even looked at.
+
+        With thousands that wait, anything else would let each new one cost as much as all.
+        """
         sent = []
         for _ in range(len(self._turns)):
             stream = self._turns.popleft()
             body = self._bodies.get(stream)
             if body is None:
                 continue
+            if body.rest and self._room <= 0:
+                self._turns.appendleft(stream)
+                break
             self._send_body(stream, body)
             if body.rest:
-                self._turns.append(stream)
+                body.in_turn = self._rooms[stream] > 0
+                if body.in_turn:
+                    self._turns.append(stream)
                 continue
             if body.trailers:
                 self._ready.append(frame(frames.HEADERS, _END, stream, body.trailers))
