@@ -11,6 +11,10 @@ from dataclasses import dataclass
 from urllib.parse import unquote_plus
 
 HANDLE_HEADER = "x-attache-context"
+# Our Envoy moves `tracestate` here before its tracer reads it: a tracer writes what it read over
+# what we answer, a stranger's handle or one that must not leave [M].
+MOVED_STATE = "x-attache-tracestate"
+INSIDE = (HANDLE_HEADER, MOVED_STATE)  # no call takes these out of the pod
 MEMBER = "attache"
 
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")

@@ -16,6 +16,7 @@ from envoy.type.v3 import http_status_pb2
 from google.protobuf import any_pb2
 
 from agent import challenge
+from agent.context.carriers import MOVED_STATE
 from agent.envoy.agent_cluster import check_service
 from agent.envoy.proto import number, pack
 
@@ -31,6 +32,7 @@ READ_HEADERS = (
     "traceparent",
     "x-attache-context",
     challenge.HEADER,
+    MOVED_STATE,
     "x-request-id",
     "x-correlation-id",
     "content-type",

@@ -15,6 +15,7 @@ from envoy.extensions.filters.network.http_connection_manager.v3 import (
 from envoy.extensions.http.early_header_mutation.header_mutation.v3 import header_mutation_pb2
 from envoy.type.matcher.v3 import regex_pb2, string_pb2
 
+from agent.context.carriers import MOVED_STATE
 from agent.envoy.proto import pack
 
 HEADER_MUTATION = "envoy.filters.http.header_mutation"
@@ -30,7 +31,10 @@ _ORDERS = string_pb2.StringMatcher(prefix="x-envoy-", ignore_case=True)
 
 
 def orders() -> extension_pb2.TypedExtensionConfig:
-    """Remove `x-envoy-*` before the router obeys it: time-outs and retries are not the peer's."""
+    """Remove `x-envoy-*` before the router obeys it: time-outs and retries are not the peer's.
+
+    And keep `tracestate` from a tracer of Envoy's, see `agent/context/carriers.py`.
+    """
     return _early(_ORDERS)
 
 
@@ -60,10 +64,24 @@ def last() -> hcm.HttpFilter:
 
 
 def _early(*names: string_pb2.StringMatcher) -> extension_pb2.TypedExtensionConfig:
-    mutation = header_mutation_pb2.HeaderMutation(mutations=[_removed(name) for name in names])
+    mutation = header_mutation_pb2.HeaderMutation(
+        mutations=[*(_removed(name) for name in names), *_moved("tracestate", MOVED_STATE)]
+    )
     return extension_pb2.TypedExtensionConfig(
         name="envoy.http.early_header_mutation.header_mutation", typed_config=pack(mutation)
     )
+
+
+def _moved(name: str, to: str) -> list[mutation_rules_pb2.HeaderMutation]:
+    copied = base_pb2.HeaderValueOption(
+        header=base_pb2.HeaderValue(key=to, value=f"%REQ({name})%"),
+        append_action=base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD,
+    )
+    return [
+        mutation_rules_pb2.HeaderMutation(remove=to),
+        mutation_rules_pb2.HeaderMutation(append=copied),
+        mutation_rules_pb2.HeaderMutation(remove=name),
+    ]
 
 
 def _removed(names: string_pb2.StringMatcher) -> mutation_rules_pb2.HeaderMutation:

@@ -49,7 +49,7 @@ def inbound_correlation(request: Request, random: Randomness, edge: bool) -> Cor
         traceparent=traceparent,
         handle=drawn[16:32].hex(),
         baggage="" if edge else _visible(request.header("baggage")),
-        tracestate=_visible(request.header("tracestate")) if continued else "",
+        tracestate=_visible(request.tracestate) if continued else "",
     )
 
 

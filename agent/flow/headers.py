@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from agent import challenge
 from agent.config.routes import OVERRIDES
-from agent.context.carriers import HANDLE_HEADER
+from agent.context.carriers import HANDLE_HEADER, MOVED_STATE
 from agent.flow.decision import Part
 from agent.identity.principal import Kind, Principal, Verified
 
@@ -79,7 +79,7 @@ class Badge:
             (*ours, CORRELATION, REQUEST_ID, HANDLE_HEADER, challenge.HEADER, *MISLEADING)
         )
         unwritten = tuple(name for name in MISLEADING if name not in ours)
-        self.always_removed = (*stripped, *unwritten, challenge.HEADER)
+        self.always_removed = (*stripped, *unwritten, challenge.HEADER, MOVED_STATE)
         self.stripped = Part(remove=self.always_removed)
         self._stripped_few = Part(remove=tuple(n for n in self.always_removed if "_" not in n))
         self._nobody = self._stamp(None)

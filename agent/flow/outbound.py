@@ -30,7 +30,7 @@ def kept_inside(extra: Iterable[str] = ()) -> Part:
 
     *extra* are the operator's own identity headers.
     """
-    names = tuple(dict.fromkeys((*IDENTITY, *extra, carriers.HANDLE_HEADER, challenge.HEADER)))
+    names = tuple(dict.fromkeys((*IDENTITY, *extra, *carriers.INSIDE, challenge.HEADER)))
     return Part(remove=names + underscored(names))
 
 
@@ -100,7 +100,7 @@ class Outbound:
     ) -> Caller | Denial | None:
         carried = carriers.read(
             baggage=request.header("baggage"),
-            tracestate=request.header("tracestate"),
+            tracestate=request.tracestate,
             header=request.header(carriers.HANDLE_HEADER),
             request_id=request.header("x-request-id"),
             traceparent=request.header("traceparent"),
@@ -130,10 +130,10 @@ class Outbound:
 
     def _send(self, request: Request, headers: dict[str, str], scrub: tuple[str, ...]) -> Allow:
         removed = []
-        for name in ("baggage", "tracestate"):
-            value = request.header(name)
+        lists = (("baggage", request.header("baggage")), ("tracestate", request.tracestate))
+        for name, value in lists:
             rest = carriers.without_handle(value)
-            if rest and rest != value:
+            if rest and rest != request.header(name):
                 headers[name] = rest
             elif value and not rest:
                 removed.append(name)

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import NamedTuple
 
+from agent.context.carriers import MOVED_STATE
+
 
 class Direction(StrEnum):
     """Whether somebody calls the application, or the application calls somebody."""
@@ -46,3 +48,9 @@ class Request(NamedTuple):
     def header(self, name: str) -> str:
         """A header's value, empty where it is absent."""
         return self.headers.get(name, "")
+
+    @property
+    def tracestate(self) -> str:
+        """The states of other tracers, from wherever this Envoy leaves them."""
+        found = (self.header("tracestate"), self.header(MOVED_STATE))
+        return ",".join(value for value in found if value)

@@ -7,14 +7,11 @@ test that needs others makes a provider of its own: `OidcProvider(folder, client
 from __future__ import annotations
 
 import base64
-import fcntl
 import hashlib
 import json
-import os
 import re
 import secrets
 import shutil
-import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,6 +24,7 @@ import requests
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from demo import npm
 from demo.child import Child
 from demo.idp import certificates
 
@@ -48,27 +46,11 @@ RESOURCES: dict[str, dict[str, Any]] = {
 
 
 def installed(package: Path) -> Path:
-    """A folder with what *package* (a package.json) names; skips where that cannot be had.
-
-    It lies in the user's cache, one for each content of the file, and is made once.
-    """
-    if not shutil.which("node") or not shutil.which("npm"):
-        pytest.skip("Node.js and npm are not installed: the peers of these tests are from npm")
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "attache-peers"
-    folder = cache / hashlib.sha256(package.read_bytes()).hexdigest()[:16]
+    """A folder with what *package* (a package.json) names; skips where that cannot be had."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not (folder / "complete").exists():
-                shutil.copy(package, folder / "package.json")
-                command = ["npm", "install", "--no-package-lock", "--ignore-scripts"]
-                command += ["--no-audit", "--no-fund", "--loglevel=error"]
-                subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=180)
-                (folder / "complete").touch()
-    except (OSError, subprocess.SubprocessError) as error:
-        pytest.skip(f"what {package.name} names cannot be installed: {error}")
-    return folder
+        return npm.installed(package)
+    except npm.NotInstalled as reason:
+        pytest.skip(f"the peers of these tests are from npm: {reason}")
 
 
 class ClientKey:

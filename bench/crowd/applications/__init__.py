@@ -1,0 +1,1 @@
+"""Applications that make calls in every way that loses, mixes up or outlives a request."""
