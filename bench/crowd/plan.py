@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import cycle, islice
+from itertools import cycle
 
 STORES = ("minted", "suite", "behalf")
 FORGED = "attache=00000000000000000000000000000000"
@@ -87,17 +87,19 @@ def plan(people: int, calls: int, applications: Sequence[str]) -> list[Errand]:
 
     Every way of every application is taken in turn; everybody has at least one errand.
     """
-    ways = cycle([(name, way) for name in applications for way in WAYS[name]])
+    ways = [(name, way) for name in applications for way in WAYS[name]]
+    chosen = tuple(_chosen())
     errands: list[Errand] = []
     made = 0
-    for number, ((application, way), chosen) in enumerate(zip(ways, cycle(_chosen()))):
+    for number, (application, way) in enumerate(cycle(ways)):
         if made >= calls and number >= people:
             break
-        person = number % people
+        turn = number + number // len(ways)  # each way meets every store and every choice
         # fetch reaches the one destination that has the sidecar's own address
-        store = "minted" if way.name == "fetched" else STORES[number % len(STORES)]
-        mark = f"{person:05}-{number:06}"
-        errands.append(Errand(person, application, way, store, mark, chosen))
+        store = "minted" if way.name == "fetched" else STORES[turn % len(STORES)]
+        mark = f"{number % people:05}-{number:06}"
+        headers = chosen[turn % len(chosen)]
+        errands.append(Errand(number % people, application, way, store, mark, headers))
         made += way.calls
     return errands
 
@@ -122,8 +124,3 @@ def _chosen() -> Iterator[tuple[tuple[str, str], ...]]:
 def expected(errands: Sequence[Errand]) -> int:
     """How many calls these errands make at least."""
     return sum(errand.way.calls for errand in errands)
-
-
-def sample(errands: Sequence[Errand], count: int) -> list[Errand]:
-    """The first *count* errands: enough to warm everything up."""
-    return list(islice(errands, count))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sys
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from typing import Any
 from agent.config.loading import load
 from agent.envoy.bootstrap import bootstrap, static
 from agent.envoy.tls import system_bundle
+from bench.crowd.tracing import traced
 from bench.crowd.verdict import Missed
 from demo import npm
 from demo.child import Child
@@ -22,9 +22,6 @@ from demo.ports import Ports
 NODE = Path(__file__).parent / "applications" / "node"
 # Envoy's own tracer starts a span of its own for each request, in both directions.
 TRACED = frozenset({"asynchronous", "node"})
-
-_TYPES = "type.googleapis.com/envoy"
-_HCM = "filters.network.http_connection_manager.v3.HttpConnectionManager"
 
 
 class CrowdPod:
@@ -65,7 +62,7 @@ class CrowdPod:
     def start(self) -> None:
         """Start all three."""
         loaded = load(self._config)
-        started = _traced(static(loaded, system_bundle())) if self.traced else bootstrap(loaded)
+        started = traced(static(loaded, system_bundle())) if self.traced else bootstrap(loaded)
         self._bootstrap.write_text(json.dumps(started))
         for child in (self._agent, self._envoy, self._application):
             child.start()
@@ -151,38 +148,3 @@ class CrowdPod:
             variables["NODE_OPTIONS"] = f"--require {self._folder}/node_modules/{agent}"
             variables["OTEL_NODE_RESOURCE_DETECTORS"] = "none"  # nothing to ask of a cloud
         return variables
-
-
-def _traced(config: dict[str, Any]) -> dict[str, Any]:
-    """*config* with an OpenTelemetry tracer in each connection manager, which samples all.
-
-    Nobody collects the spans: what counts is what the tracer does to the headers.
-    """
-    collector = "127.0.0.1", int(os.environ.get("OTEL_COLLECTOR_PORT", "9"))
-    address = {"socket_address": {"address": collector[0], "port_value": collector[1]}}
-    endpoint = {"lb_endpoints": [{"endpoint": {"address": address}}]}
-    provider = {
-        "name": "envoy.tracers.opentelemetry",
-        "typed_config": {
-            "@type": f"{_TYPES}.config.trace.v3.OpenTelemetryConfig",
-            "grpc_service": {"envoy_grpc": {"cluster_name": "collector"}, "timeout": "0.25s"},
-            "service_name": "crowd",
-        },
-    }
-    for listener in config["static_resources"]["listeners"]:
-        for chain in listener["filter_chains"]:
-            for each in chain["filters"]:
-                if each["typed_config"]["@type"].endswith(_HCM):
-                    each["typed_config"]["tracing"] = {
-                        "provider": provider,
-                        "random_sampling": {"value": 100},
-                        "spawn_upstream_span": True,
-                    }
-    config["static_resources"]["clusters"].append(
-        {
-            "name": "collector",
-            "type": "STATIC",
-            "load_assignment": {"cluster_name": "collector", "endpoints": [endpoint]},
-        }
-    )
-    return config

@@ -122,7 +122,11 @@ class Pod:
     """One agent and its Envoy, started as the contract says; *config* lacks only what is ours."""
 
     def __init__(
-        self, folder: Path, config: dict[str, Any], static: bool = False, ids: int = 0
+        self,
+        folder: Path,
+        config: dict[str, Any],
+        static: bool = False,
+        edit: Callable[[dict[str, Any]], dict[str, Any]] = lambda printed: printed,
     ) -> None:
         folder.mkdir(exist_ok=True)
         self.folder = folder
@@ -155,7 +159,7 @@ class Pod:
             capture_output=True,
             timeout=LIMIT,
         )
-        (folder / "b.json").write_bytes(boot.stdout)
+        (folder / "b.json").write_text(json.dumps(edit(json.loads(boot.stdout))))
         envoy = shutil.which("envoy", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
         arguments = [str(envoy), "-c", str(folder / "b.json"), "--disable-hot-restart"]
         arguments += ["--concurrency", "1", "-l", "warning"]

@@ -54,7 +54,13 @@ def test_what_no_caller_may_say_is_removed_before_anyone_reads_it(name, inside, 
 def test_the_application_loses_the_orders_alone():
     mutation = header_mutation_pb2.HeaderMutation()
     assert scrub.orders().typed_config.Unpack(mutation)
-    assert [one.remove_on_match.key_matcher.prefix for one in mutation.mutations] == ["x-envoy-"]
+    orders, *moved = mutation.mutations
+    assert orders.remove_on_match.key_matcher.prefix == "x-envoy-"
+    assert [one.remove or one.append.header.value for one in moved] == [
+        "x-attache-tracestate",
+        "%REQ(tracestate)%",
+        "tracestate",
+    ]
 
 
 @pytest.mark.must(19)

@@ -369,6 +369,18 @@ def test_at_the_edge_strangers_ids_are_replaced_and_among_us_they_go_on(
     assert ours["x-request-id"] != "theirs"
 
 
+@pytest.mark.must(29)
+@pytest.mark.parametrize("name", ["tracestate", "x-attache-tracestate"])
+def test_states_are_continued_from_wherever_envoy_leaves_them(
+    pipeline: Pipeline, asks: Asks, name: str
+) -> None:
+    theirs = {"traceparent": THEIRS["traceparent"], name: f"attache={'0' * 32},vendor=1"}
+    allow = allowed(pipeline(edge=False).decide(asks(ANNA | theirs), MOMENT))
+    written = dict(allow.set)
+    assert written["tracestate"] == f"attache={written['x-attache-context']},vendor=1"
+    assert "x-attache-tracestate" in allow.remove
+
+
 FACTS = [
     ({"headers": ANNA, "target": "/api/%74asks?x"}, "/api/tasks", "/api/tasks", True),
     ({"headers": ANNA, "target": "/api/admin"}, "/api/admin", "/api/admin", True),

@@ -295,6 +295,41 @@ def test_a_carrier_that_held_only_the_handle_is_removed(pipeline: Pipeline) -> N
     assert not {"baggage", "tracestate"} & set(sent(pipeline(), call(headers)))
 
 
+MOVED = [
+    ({"x-attache-tracestate": "v=1,w=2"}, "v=1,w=2"),
+    ({"x-attache-tracestate": f"v=1,attache={HANDLE}"}, "v=1"),
+    ({"x-attache-tracestate": f"attache={HANDLE}"}, None),
+    ({"x-attache-tracestate": "v=1", "tracestate": "w=2"}, "w=2,v=1"),
+    ({"x-attache-tracestate": "v=1\x01"}, None),
+]
+
+
+@pytest.mark.must(29)
+@pytest.mark.parametrize(("headers", "state"), MOVED)
+def test_what_our_envoy_moved_out_of_its_tracers_reach_comes_back_without_the_handle(
+    pipeline: Pipeline, headers: dict[str, str], state: str | None
+) -> None:
+    seen = sent(pipeline(), call(ANNAS | headers))
+    assert seen.get("tracestate") == state
+    assert "x-attache-tracestate" not in seen
+    assert seen["authorization"] == "Bearer for-anna-oid"
+
+
+@pytest.mark.must(29)
+def test_a_moved_handle_is_a_carrier_like_any(pipeline: Pipeline) -> None:
+    moved = {"x-attache-tracestate": f"attache={HANDLE}"}
+    assert sent(pipeline(), call(moved))["authorization"] == "Bearer for-anna-oid"
+    forged = {"x-attache-tracestate": f"attache={'0' * 32}"}
+    for headers, reason in (
+        (forged, Reason.NO_SUBJECT),
+        (forged | ANNAS, Reason.AMBIGUOUS_SUBJECT),
+        (forged | {"tracestate": f"attache={HANDLE}"}, Reason.AMBIGUOUS_SUBJECT),
+    ):
+        outcome = pipeline().decide(call(headers), MOMENT).outcome
+        assert isinstance(outcome, Denial)
+        assert outcome.reason is reason
+
+
 def test_others_baggage_passes_as_it_was(pipeline: Pipeline) -> None:
     headers = ANNAS | {"baggage": " a = 1 ,b=%20", "tracestate": "v=1,, w=2"}
     allow = allowed(pipeline().decide(call(headers), MOMENT))
