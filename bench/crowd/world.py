@@ -115,10 +115,13 @@ class World:
                 headers["authorization"] = f"Bearer {self._tokens[errand.person]}"
                 url = self.pods[errand.application].url + errand.path
                 async with gates[errand.application]:
-                    answer = await client.get(url, headers=headers)
+                    try:
+                        answer = await client.get(url, headers=headers)
+                    except httpx.HTTPError as error:
+                        return f"{errand.application}{errand.path}: {error!r}"
                 if answer.is_success:
                     return ""
-                return f"{errand.path}: {answer.status_code} {answer.text[:200]}"
+                return f"{errand.application}{errand.path}: {answer.status_code} {answer.text[:200]}"
 
             walks = await asyncio.gather(*map(walk, theirs.values()))
         return [sentence for one in walks for sentence in one]
