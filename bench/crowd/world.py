@@ -121,7 +121,8 @@ class World:
                         return f"{errand.application}{errand.path}: {error!r}"
                 if answer.is_success:
                     return ""
-                return f"{errand.application}{errand.path}: {answer.status_code} {answer.text[:200]}"
+                what = f"{errand.application}{errand.path}"
+                return f"{what}: {answer.status_code} {answer.text[:200]}"
 
             walks = await asyncio.gather(*map(walk, theirs.values()))
         return [sentence for one in walks for sentence in one]

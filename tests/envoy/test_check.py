@@ -114,7 +114,7 @@ MISTAKES = [
 ]
 
 
-@pytest.mark.parametrize(("message", "remedy"), MISTAKES)
+@pytest.mark.parametrize(("message", "remedy"), MISTAKES, ids=range(len(MISTAKES)))
 def test_a_mistake_in_envoys_configuration_is_told_with_its_remedy(
     message: bytes, remedy: str
 ) -> None:
