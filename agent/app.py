@@ -27,6 +27,9 @@ from agent.envoy.delivery import Delivery
 from agent.envoy.pool import CheckPool
 from agent.envoy.server import GrpcServer, serve_checks
 from agent.envoy.tls import system_bundle
+from agent.expiry.live import issuer_keys, oldest, refresh_tokens, signing_keys
+from agent.expiry.table import Fact
+from agent.expiry.watch import ExpiryWatch
 from agent.identity.fetch import Fetcher
 from agent.identity.revocation.guard import RevocationGuard
 from agent.identity.trust import Trust
@@ -73,6 +76,10 @@ class App:
             config.revocation, time.time, time.monotonic, self._metrics.revoked
         )
         self._metrics.watch_revocations(self._revocation.status)
+        self._expiry = ExpiryWatch(self._aging, time.time)
+        self._expiry.take(config)
+        self._metrics.watch_expiries(self._expiry.seconds)
+        self._metrics.watch_key_ages(self._key_ages)
         self._judge = Judge(
             self._pipelines(config, self._trust, self._credentials),
             self._audit,
@@ -80,7 +87,7 @@ class App:
             time.time,
             time.perf_counter,
         )
-        self._ads = Ads(time.time)
+        self._ads = Ads(time.time, on_refusal=self._metrics.xds_nack)
         self._delivery = Delivery(self._ads.publish, system_bundle, time.time)
         self._admin = AdminServer(
             config.agent.admin,
@@ -116,6 +123,7 @@ class App:
         except (AdminUnavailable, OSError) as reason:
             raise CannotStart(str(reason)) from None
         self._watch.start()
+        self._expiry.start()
         threading.Thread(target=self._sweep, name="contexts", daemon=True).start()
         log.info(
             "attache %s decides for workload '%s' on %s, admin on http://%s",
@@ -133,6 +141,7 @@ class App:
         """Let requests in flight finish, then end every thread."""
         self._stopping.set()
         self._watch.stop()
+        self._expiry.stop()
         self._delivery.stop()
         self._ads.close()
         self._checks.stop(GRACE)
@@ -165,6 +174,7 @@ class App:
         self._revocation.adopt(watch)
         self._trust, self._credentials, self._config = trust, credentials, config
         self._delivery.take(config, credentials.pushed)
+        self._expiry.take(config)
         old_trust.stop()
         old_credentials.retire(credentials)
         self._last_reload_error = ""
@@ -195,6 +205,7 @@ class App:
             },
             "issuers": self._trust.status(),
             "credentials": self._credentials.status(),
+            "expiries": self._expiry.documents(),
             "revocation": self._revocation.status(),
             "xds": {**asdict(self._ads.status()), "pushed": self._delivery.pushed},
             "contexts": {"live": len(self._contexts), "evicted": self._contexts.evicted},
@@ -208,7 +219,23 @@ class App:
         return Trust.build(config, time.time, self._fetch, previous, self._pool.waiting)
 
     def _credentials_of(self, config: Attache, previous: Credentials | None) -> Credentials:
-        return Credentials.build(config, time.time, previous, waiting=self._pool.waiting)
+        count = self._metrics.token_request
+        return Credentials.build(
+            config, time.time, previous, waiting=self._pool.waiting, count=count
+        )
+
+    def _aging(self) -> tuple[Fact, ...]:
+        """What expires or ages, and stands in no file that the configuration names."""
+        now, tokens = time.time(), self._config.internal_tokens
+        keyring = self._credentials.keyring
+        return (
+            *refresh_tokens(self._credentials.stored(), now),
+            *issuer_keys(self._trust.fetched()),
+            *(signing_keys(tokens.keys, keyring.status(now), now) if tokens and keyring else ()),
+        )
+
+    def _key_ages(self) -> dict[str, float]:
+        return oldest(self._trust.fetched(), time.time())
 
     def _published_keys(self) -> dict[str, Any]:
         return self._credentials.jwks()

@@ -13,6 +13,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from agent.cli_revocations import app as revocations
+from agent.cli_standing import credentials, status
 from agent.config.loading import ConfigInvalid, load, missing_files
 
 INVALID = 2
@@ -238,26 +239,8 @@ def list_(config: ConfigOption) -> None:
     Console().print(table)
 
 
-@app.command()
-def status(
-    config: Annotated[Path | None, typer.Option("--config", help="attache.yaml")] = None,
-    admin: Annotated[str, typer.Option(help="the agent's admin address")] = "127.0.0.1:15020",
-) -> None:
-    """Show what a running agent knows: issuers, keys, credentials, Envoy."""
-    import requests
-    from rich.console import Console
-
-    address = str(load(config).agent.admin) if config else admin
-    session = requests.Session()
-    session.trust_env = False
-    try:
-        ready = session.get(f"http://{address}/readyz", timeout=5).json()
-        document = session.get(f"http://{address}/status", timeout=5).json()
-    except requests.RequestException:
-        _fail(f"no agent answers at {address}; is it running, and is agent.admin this address?")
-    Console().print_json(data={**ready, **document})
-    if not ready.get("ready"):
-        raise typer.Exit(1)
+app.command()(credentials)
+app.command()(status)
 
 
 def _beside(module: str) -> Any:

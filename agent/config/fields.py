@@ -9,6 +9,7 @@ import ipaddress
 import math
 import re
 from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -94,7 +95,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _duration(value: object) -> float:
+def duration(value: object) -> float:
     """Seconds from `5m`, `30s`, `250ms` or a plain number of seconds."""
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         raise ValueError("this is not a duration; write it like 30s, 5m or 1h")  # noqa: TRY004
@@ -106,6 +107,27 @@ def _duration(value: object) -> float:
     if not math.isfinite(value) or abs(value) > _MAX_SECONDS:
         raise ValueError("this is longer than a year; write a duration like 30s, 5m or 1h")
     return float(value)
+
+
+def instant(text: object) -> float:
+    """UTC seconds of a date, at its beginning in UTC, or of a time with its zone (RFC 3339).
+
+    >>> instant("2026-12-31"), instant("2026-12-31T01:00:00+01:00")
+    (1798675200.0, 1798675200.0)
+    """
+    wrong = "this is not a time; write it like 2026-12-31 or 2026-12-31T23:59:59Z"
+    if not isinstance(text, str) or not text.isascii():
+        raise ValueError(wrong)
+    try:
+        if len(text) == len("2026-12-31"):
+            return datetime.combine(date.fromisoformat(text), time(), UTC).timestamp()
+        at = datetime.fromisoformat(text)
+        seconds = at.timestamp()
+    except (ValueError, OverflowError):
+        raise ValueError(wrong) from None
+    if at.tzinfo is None:
+        raise ValueError(wrong)
+    return seconds
 
 
 def secure_url(value: object) -> str:
@@ -148,8 +170,13 @@ def _path(value: object) -> object:
 
 Duration = Annotated[
     float,
-    BeforeValidator(_duration, json_schema_input_type=str | int | float),
+    BeforeValidator(duration, json_schema_input_type=str | int | float),
     Field(gt=0, description="Seconds, or a text like 30s, 5m, 1h."),
+]
+Instant = Annotated[
+    float,
+    BeforeValidator(instant, json_schema_input_type=str),
+    Field(description="A date or a time with its zone, like 2026-12-31 or 2026-12-31T23:59:59Z."),
 ]
 Url = Annotated[
     str,

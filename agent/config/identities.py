@@ -6,9 +6,22 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from agent.config.fields import File, Name, Strict, Text, Url, one_of
+from agent.config.fields import File, Instant, Name, Strict, Text, Url, one_of
 from agent.config.issuers import Algorithm
 from agent.config.own_credentials import FederatedManagedIdentity
+
+Expires = Annotated[
+    Instant | None,
+    Field(
+        description="When the secret in secretFile ends; a file beside it, of the same name with "
+        ".expires behind it, wins. Certificates say their end themselves."
+    ),
+]
+
+
+def _only_with_secret(identity: EntraIdentity | OAuthIdentity) -> None:
+    if identity.expires is not None and identity.secret_file is None:
+        raise ValueError("expires is the end of the secret in secretFile; remove it")
 
 
 class EntraIdentity(Strict):
@@ -19,6 +32,7 @@ class EntraIdentity(Strict):
     authority: Url = "https://login.microsoftonline.com"
     ca_file: File | None = None
     secret_file: File | None = None
+    expires: Expires = None
     certificate_file: File | None = Field(
         default=None, description="PEM with the private key and the certificate, or a PFX."
     )
@@ -39,6 +53,7 @@ class EntraIdentity(Strict):
         one_of(self, "secret_file", "certificate_file", "federated_token_file", "managed_identity")
         if self.authority.startswith("http:"):
             raise ValueError("msal accepts https authorities only; give the local server TLS")
+        _only_with_secret(self)
         return self
 
 
@@ -73,6 +88,7 @@ class OAuthIdentity(Strict):
         "(RFC 6749 section 2.3.1, RFC 7523, RFC 8705).",
     )
     secret_file: File | None = None
+    expires: Expires = None
     key_file: File | None = Field(
         default=None,
         description="PEM private key: signs assertions, or belongs to the certificate.",
@@ -97,6 +113,7 @@ class OAuthIdentity(Strict):
 
     @model_validator(mode="after")
     def _proof_fits(self) -> OAuthIdentity:
+        _only_with_secret(self)
         if (self.token_url is None) == (self.issuer is None):
             raise ValueError("exactly one of tokenUrl, issuer is needed; write one of them")
         method = self.method

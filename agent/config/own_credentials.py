@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from agent.config.fields import File, Name, Strict, Text
+from agent.config.fields import File, Instant, Name, Strict, Text
 from agent.config.routes import RESERVED_HEADERS
 
 Source = Literal["auto", "platform", "workload"]
@@ -108,6 +108,10 @@ class SecretFile(Strict):
     prefix: Annotated[str, Field(max_length=64), AfterValidator(_prefix)] | None = Field(
         default=None,
         description="Text before the key; if not written, 'Bearer ' in authorization, else none.",
+    )
+    expires: Instant | None = Field(
+        default=None,
+        description="When the key ends; a file of the same name with .expires behind it wins.",
     )
     subject: Literal["app"] = Field(default="app", description="The key is the application's own.")
 

@@ -17,6 +17,7 @@ from agent.config.destinations import Destination
 from agent.config.identities import Identity
 from agent.context.caller import Caller
 from agent.credentials.credential import Credential, Injection, Own
+from agent.credentials.exchange import Count, nobody_counts
 from agent.credentials.keyring import LOOK, KeyRing
 from agent.credentials.kinds import Client, client_of, credential_of
 from agent.credentials.managed_identity import (
@@ -88,14 +89,16 @@ class Credentials:
         executor: Executor | None = None,
         random: Callable[[], float] = randomness.random,
         waiting: Waiting = nobody_else,
+        count: Count = nobody_counts,
     ) -> Credentials:
         """Construct everything; nothing runs before `start`. *clock* returns UTC seconds.
 
         What *previous* obtained is kept: its tokens, and the clients of unchanged identities.
         *executor* runs the requests to servers; it should offer `shared.FETCHES` threads.
+        *count* is told of each request: the identity's name, and `ok` or why not.
         """
         former = previous._shared if previous else None
-        shared = share(config, clock, random, executor, former, waiting)
+        shared = share(config, clock, random, executor, former, waiting, count)
         known = previous._clients if previous else {}
         workloads = workload_identities(config, os.environ)
         ours = [found for found in workloads.values() if isinstance(found, Identity)]

@@ -23,6 +23,14 @@ PATIENCE = 10.0
 Ask = Callable[[float], Answer]
 """Asks a server; the argument is how many seconds that may take."""
 
+Count = Callable[[str, str], None]
+"""Told of each request to a server: the identity's name, and `ok` or a denial's reason."""
+
+
+def nobody_counts(_identity: str, _result: str) -> None:
+    """`Count` where nobody wants to know."""
+
+
 _BEARER = re.compile(r"[A-Za-z0-9._~+/-]+=*", re.ASCII)  # RFC 6750 §2.1: b64token
 _MAX_TOKEN = 32 * 1024
 _UNSAID = 300.0  # seconds that a token lives whose expires_in is missing
@@ -63,12 +71,16 @@ def _seconds(value: object) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """The one way from a credential to a token endpoint."""
+    """The one way from a credential to a token endpoint.
+
+    `count` is told of each request: the identity's name, and `ok` or the reason of the denial.
+    """
 
     cache: TokenCache
     ledger: Ledger
     clock: Callable[[], float]
     random: Callable[[], float]
+    count: Count = nobody_counts
 
     def obtain(
         self,
@@ -100,8 +112,10 @@ class Exchange:
                 self.ledger.succeeded(asked.destination, token.expires_at)
                 if remark := without_role(token.value, asked):
                     self.ledger.remarked(remark)
+                self.count(asked.identity, "ok")
                 return token
             verdict = judge(answer, asked)
+            self.count(asked.identity, verdict.denial.reason)
             self.ledger.failed(asked.destination, verdict)
             return verdict.denial
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from agent.config.attache import Attache
 from agent.credentials.bulkhead import Bulkhead
 from agent.credentials.cache import TokenCache
-from agent.credentials.exchange import Exchange
+from agent.credentials.exchange import Count, Exchange, nobody_counts
 from agent.credentials.ledger import Ledger
 from agent.moment import Waiting
 
@@ -33,6 +33,7 @@ def share(
     executor: Executor | None,
     previous: Shared | None,
     waiting: Waiting,
+    count: Count = nobody_counts,
 ) -> Shared:
     """*previous* where its cache still has the right size, else one that goes on with its threads.
 
@@ -55,4 +56,5 @@ def share(
         waiting=waiting,
         entries=entries,
     )
-    return Shared(executor, owned, Exchange(cache, Ledger(clock), clock, random), entries)
+    exchange = Exchange(cache, Ledger(clock), clock, random, count)
+    return Shared(executor, owned, exchange, entries)

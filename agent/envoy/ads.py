@@ -75,7 +75,7 @@ class _Stream:
 
 
 class Ads:
-    """The aggregated discovery service; `clock` gives UTC seconds.
+    """The aggregated discovery service; `clock` gives UTC seconds, `on_refusal` hears of NACKs.
 
     Only the state-of-the-world method exists; gRPC itself answers Delta with UNIMPLEMENTED.
     """
@@ -85,10 +85,12 @@ class Ads:
         clock: Callable[[], float],
         streams: int = STREAMS,
         linger: float = LINGER,
+        on_refusal: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._clock = clock
         self._bound = streams
         self._linger = linger
+        self._on_refusal = on_refusal
         self._lock = threading.Lock()
         self._memory = Memory()
         self._snapshot: Snapshot | None = None
@@ -175,6 +177,7 @@ class Ads:
         if turn.refusal:
             self._refused[turn.refusal.type_url] = turn.refusal
             self._refusals[turn.refusal.type_url] += 1
+            self._on_refusal(KINDS[turn.refusal.type_url])
             log.error("%s", sentence(turn.refusal))
         if turn.unknown:
             kind = KINDS.get(event.type_url, event.type_url)

@@ -161,6 +161,15 @@ class Trust:
         ]
         return [*rows, self._introspector.status()] if self._introspector else rows
 
+    def fetched(self) -> list[tuple[str, str, float]]:
+        """(issuer's name, part, UTC seconds of the last success) of each document with keys."""
+        return [
+            (entry.name, document.group, self._sources[document].state.fetched_at)
+            for entry in self._entries
+            for document in entry.documents
+            if self._sources[document].state.loaded
+        ]
+
     def _status_of(self, entry: Entry, source: Source) -> dict[str, Any]:
         state, now = source.state, self._clock()
         keys = state.loaded.keys if state.loaded else None

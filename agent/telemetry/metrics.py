@@ -127,6 +127,10 @@ class Metrics:
         """Ask *ages* at each scrape for the seconds since each issuer's keys were fetched."""
         self.registry.register(_KeyAges(ages))
 
+    def watch_expiries(self, ask: Callable[[], Iterable[tuple[str, str, float]]]) -> None:
+        """Ask at each scrape for (name, kind, seconds left) of what expires."""
+        self.registry.register(_Expiries(ask))
+
     def expose(self) -> bytes:
         """Return the text that Prometheus reads; its type is `CONTENT_TYPE`."""
         return generate_latest(self.registry)
@@ -177,6 +181,21 @@ class _Revocations(Collector):
                 "Seconds since the source last confirmed the list.",
                 value=state["ageSeconds"],
             )
+
+
+class _Expiries(Collector):
+    def __init__(self, ask: Callable[[], Iterable[tuple[str, str, float]]]) -> None:
+        self._ask = ask
+
+    def collect(self) -> Iterable[Metric]:
+        family = GaugeMetricFamily(
+            "attache_credential_expiry_seconds",
+            "Seconds until it expires; negative once it has.",
+            labels=("name", "kind"),
+        )
+        for name, kind, seconds in self._ask():
+            family.add_metric((name, kind), seconds)
+        yield family
 
 
 class _KeyAges(Collector):

@@ -48,8 +48,16 @@ def secret_file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def exchange(cache: TokenCache, clock: FakeClock) -> Exchange:
-    return Exchange(cache, Ledger(clock), clock, lambda: 0.5)
+def counted() -> list[tuple[str, str]]:
+    return []
+
+
+@pytest.fixture
+def exchange(cache: TokenCache, clock: FakeClock, counted: list[tuple[str, str]]) -> Exchange:
+    def count(identity: str, result: str) -> None:
+        counted.append((identity, result))
+
+    return Exchange(cache, Ledger(clock), clock, lambda: 0.5, count)
 
 
 @pytest.fixture
@@ -87,6 +95,16 @@ def test_client_secret_basic_encodes_both_parts_before_joining_them(
     scheme, _, pair = sts.headers[0]["Authorization"].partition(" ")
     assert scheme == "Basic"
     assert base64.b64decode(pair).decode() == "task+api:p%40ss%3Aw%C3%B6rd+%25"
+
+
+def test_each_request_is_counted_with_its_result_and_a_hit_is_none(
+    sts: FakeSts, make: Make, secret_file: Path, counted: list[tuple[str, str]]
+) -> None:
+    for _ in range(3):
+        make().obtain(None, MOMENT)
+    secret_file.write_text("")
+    make(audience="other").obtain(None, MOMENT)
+    assert counted == [("keycloak", "ok"), ("keycloak", "credential_error")]
 
 
 def test_client_secret_post_sends_them_in_the_form(sts: FakeSts, make: Make) -> None:

@@ -18,8 +18,13 @@ from agent.envoy.tls import BUNDLES
 
 
 @pytest.fixture
-def ads(place) -> Iterator[Ads]:
-    ads = Ads(lambda: 1_000.0)
+def refusals() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def ads(place, refusals) -> Iterator[Ads]:
+    ads = Ads(lambda: 1_000.0, on_refusal=refusals.append)
     server = grpc.server(futures.ThreadPoolExecutor(STREAMS + 2), handlers=[ads.handler()])
     server.add_insecure_port(f"unix:{place}/ads.sock")
     server.start()
@@ -68,7 +73,7 @@ def test_a_publication_wakes_every_stream(ads, stub, configure):
     assert versions[0] == versions[1] != later[0] == later[1]
 
 
-def test_a_refusal_is_logged_counted_and_kept(ads, stub, configure, caplog, wait):
+def test_a_refusal_is_logged_counted_and_kept(ads, stub, configure, caplog, wait, refusals):
     ads.publish(snapshot(configure))
     envoy = FakeEnvoy(stub)
     envoy.ask(CLUSTER)
@@ -83,6 +88,7 @@ def test_a_refusal_is_logged_counted_and_kept(ads, stub, configure, caplog, wait
     assert (clusters.accepted, clusters.refusals) == ("", 1)
     assert clusters.sent == clusters.last_refusal.version
     assert "Envoy refused our clusters" in caplog.text
+    assert refusals == ["clusters"]
     assert types()["routes"].refusals == 0
     assert not ads.status().in_step
 

@@ -86,6 +86,15 @@ def test_the_list_of_revoked_tokens_is_asked_at_each_scrape(metrics: Metrics) ->
     assert seen == [[0, 0, None], [7, 1, 0.5], [None] * 3]
 
 
+def test_what_expires_is_asked_at_each_scrape(metrics: Metrics) -> None:
+    rows = [("identities.us.entra.certificateFile", "certificate", 60.0)]
+    metrics.watch_expiries(lambda: rows)
+    labels = '{kind="certificate",name="identities.us.entra.certificateFile"}'
+    assert f"attache_credential_expiry_seconds{labels} 60.0" in metrics.expose().decode()
+    rows[0] = (*rows[0][:2], -1.0)
+    assert f"attache_credential_expiry_seconds{labels} -1.0" in metrics.expose().decode()
+
+
 @pytest.mark.must(42, 46)
 def test_a_flood_of_labels_stays_bounded_and_is_still_counted(metrics: Metrics) -> None:
     flood = MAX_SERIES + 1000

@@ -1,0 +1,1 @@
+"""What will expire, when, and what is said of it in time?"""
