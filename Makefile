@@ -46,8 +46,9 @@ attacks: $(READY) ## raw-socket attacks through a real Envoy; the score is docs/
 vectors: $(READY) ## every corpus of ../shared/corpora against our code; writes docs/vectors.md
 	$(BIN)/python -m vectors
 
-fuzz: $(READY) ## chance against a whole agent for SECONDS=600, judged by an independent oracle
+fuzz: $(READY) ## chance against a whole agent, and against its HTTP/2, for SECONDS=600 each
 	$(BIN)/python -m vectors.fuzz --seconds $(SECONDS)
+	$(BIN)/python -m vectors.frames --seconds $(SECONDS)
 
 bench: $(READY) ## CPU per request, side by side with Envoy's own jwt_authn and a no-op
 	$(BIN)/python -m bench

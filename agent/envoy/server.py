@@ -26,6 +26,8 @@ Decide = Callable[[bytes, float], bytes]
 Raises `WouldBlock` on a thread that must not wait, and nothing else.
 """
 
+Transport = Literal["lean", "grpcio"]
+
 # Envoy gives each try 4.5 s: an answer after that is no answer (SECURITY.md 39).
 LONGEST = 4.0
 MARGIN = 0.25
@@ -40,9 +42,7 @@ class Server(Protocol):
         """Leave the path, answer what is under way for up to *grace* seconds, end."""
 
 
-def serve_checks(
-    transport: Literal["lean", "grpcio"], path: Path, decide: Decide, pool: CheckPool
-) -> Server:
+def serve_checks(transport: Transport, path: Path, decide: Decide, pool: CheckPool) -> Server:
     """Answer Checks on the Unix socket *path*; raise `SocketInUse` or `OSError`."""
     if transport == "lean":
         return LeanServer(path, decide, pool)
