@@ -1,0 +1,1 @@
+"""How does a pod get its agent? One pure patch, for `attache inject` and for the webhook."""

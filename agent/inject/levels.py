@@ -1,0 +1,42 @@
+"""Does our part of the pod pass the Pod Security level of its namespace?
+
+The application's own containers are the API server's to judge; it does so right after us.
+https://kubernetes.io/docs/concepts/security/pod-security-standards/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, get_args
+
+from agent.inject import names
+from agent.inject.refusal import Refusal
+from agent.inject.wish import Wish
+
+Level = Literal["privileged", "baseline", "restricted"]
+LABEL = "pod-security.kubernetes.io/enforce"
+
+
+def level_of(labels: Mapping[str, str]) -> Level:
+    """What a namespace with these *labels* enforces.
+
+    A word that is no level counts as restricted, as it does for the API server.
+    """
+    said = labels.get(LABEL, "privileged")
+    for level in get_args(Level):
+        if said == level:
+            found: Level = level
+            return found
+    return "restricted"
+
+
+def forbidden(asked: Wish, level: Level) -> Refusal | None:
+    """Proxy mode passes every level; NET_ADMIN passes 'privileged' only (see Capabilities)."""
+    if asked.mode == "redirect" and level != "privileged":
+        return Refusal(
+            "", f"the namespace enforces Pod Security '{level}', which forbids the NET_ADMIN that "
+            "redirect mode's init container needs",
+            f'write {names.MODE}: "proxy" (and listeners.outbound.mode: proxy), or give the '
+            "workload a namespace that enforces 'privileged'",
+        )  # fmt: skip
+    return None
