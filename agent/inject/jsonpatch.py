@@ -17,7 +17,7 @@ def diff(old: Any, new: Any, path: str = "") -> list[Operation]:
         return _mappings(old, new, path)
     if isinstance(old, list) and isinstance(new, list):
         return _lists(old, new, path)
-    return [] if _equal(old, new) else [{"op": "replace", "path": path, "value": new}]
+    return [] if equal(old, new) else [{"op": "replace", "path": path, "value": new}]
 
 
 def pointer(path: str) -> list[str]:
@@ -43,6 +43,8 @@ def _mappings(old: dict[str, Any], new: dict[str, Any], path: str) -> list[Opera
 
 def _lists(old: list[Any], new: list[Any], path: str) -> list[Operation]:
     """Insertions, where *new* is *old* with items put in between; else one replacement."""
+    if not old:
+        return [{"op": "replace", "path": path, "value": new}] if new else []
     operations: list[Operation] = []
     waiting = list(old)
     for index, item in enumerate(new):
@@ -56,17 +58,17 @@ def _lists(old: list[Any], new: list[Any], path: str) -> list[Operation]:
 def _same(old: Any, new: Any) -> bool:
     if isinstance(old, dict) and isinstance(new, dict) and "name" in old:
         return bool(old["name"] == new.get("name"))
-    return _equal(old, new)
+    return equal(old, new)
 
 
-def _equal(old: Any, new: Any) -> bool:
-    """As JSON has it: 1 is not true, and 1.0 is 1 to nobody who reads a manifest."""
+def equal(old: Any, new: Any) -> bool:
+    """Whether both say the same, as JSON has it: 1 is not true, and 1.0 was not written as 1."""
     if isinstance(old, dict) and isinstance(new, dict):
-        return old.keys() == new.keys() and all(_equal(old[key], new[key]) for key in old)
+        return old.keys() == new.keys() and all(equal(old[key], new[key]) for key in old)
     if isinstance(old, list) and isinstance(new, list):
-        return len(old) == len(new) and all(map(_equal, old, new))
+        return len(old) == len(new) and all(map(equal, old, new))
     return type(old) is type(new) and bool(old == new)
 
 
-def _below(path: str, key: str) -> str:
-    return f"{path}/{key.replace('~', '~0').replace('/', '~1')}"
+def _below(path: str, key: object) -> str:
+    return f"{path}/{str(key).replace('~', '~0').replace('/', '~1')}"

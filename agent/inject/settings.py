@@ -121,9 +121,7 @@ def parse_settings(content: bytes, file: str) -> Settings:
     except Unreadable as unreadable:
         raise ConfigInvalid([unreadable.finding]) from None
     if not isinstance(document.content, dict):
-        raise ConfigInvalid(
-            [Finding(1, "", "the file is no mapping", "begin it with image:", file)]
-        )
+        raise ConfigInvalid([Finding(1, "", "this is no mapping", "begin it with image:", file)])
     try:
         settings = Settings.model_validate(document.content)
     except ValidationError as error:

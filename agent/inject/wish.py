@@ -54,7 +54,7 @@ class Wish:
     files: tuple[Files, ...]
 
 
-def answer(metadata: Mapping[str, Any]) -> bool | None | Refusal:
+def answer(metadata: Mapping[str, Any]) -> bool | Refusal | None:
     """Whether the pod asks for an agent, refuses one, or says nothing.
 
     The annotation wins over the label: it is the pod's own word where a label may be shared.
@@ -187,8 +187,8 @@ def _image(allowed: tuple[str, ...]) -> Any:
     def read(text: str) -> str:
         if not any(text.startswith(prefix) for prefix in allowed):
             raise Unclear(
-                "this image is not allowed for pods; remove the annotation, or let the operator add "
-                "its prefix to allowImages of the injector"
+                "this image is not allowed for pods; remove the annotation, or let the operator "
+                "add its prefix to allowImages of the injector"
             )
         try:
             return image(text)
