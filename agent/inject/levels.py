@@ -14,6 +14,7 @@ from agent.inject.refusal import Refusal
 from agent.inject.wish import Wish
 
 Level = Literal["privileged", "baseline", "restricted"]
+LEVELS: tuple[Level, ...] = get_args(Level)
 LABEL = "pod-security.kubernetes.io/enforce"
 
 
@@ -23,11 +24,7 @@ def level_of(labels: Mapping[str, str]) -> Level:
     A word that is no level counts as restricted, as it does for the API server.
     """
     said = labels.get(LABEL, "privileged")
-    for level in get_args(Level):
-        if said == level:
-            found: Level = level
-            return found
-    return "restricted"
+    return next((level for level in LEVELS if level == said), "restricted")
 
 
 def forbidden(asked: Wish, level: Level) -> Refusal | None:

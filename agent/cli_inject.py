@@ -1,0 +1,73 @@
+"""How does a person, or a cluster, put agents beside pods? `attache inject`, `attache injector`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+INVALID = 2
+
+injector = typer.Typer(no_args_is_help=True, help="The webhook that does what `inject` does.")
+
+_SettingsOption = Annotated[
+    Path | None,
+    typer.Option("--settings", help="injector.yaml: images, resources, what pods get by default"),
+]
+
+
+def inject(
+    manifests: Annotated[
+        Path | None, typer.Argument(help="a file; standard input where none is named")
+    ] = None,
+    settings: _SettingsOption = None,
+    config_map: Annotated[
+        str, typer.Option("--config-map", help="with attache.yaml, for pods that name none")
+    ] = "",
+    mode: Annotated[str, typer.Option(help="proxy or redirect, for pods that say neither")] = "",
+    sidecars: Annotated[str, typer.Option(help="native or ordinary")] = "",
+    pod_security: Annotated[
+        str, typer.Option(help="what the namespace enforces: privileged, baseline, restricted")
+    ] = "privileged",
+) -> None:
+    """Put an agent beside every pod in manifests: `attache inject < before.yaml > after.yaml`.
+
+    Pods that say attache.dev/inject: "false" stay as they are, as does all that is no pod.
+    """
+    from pydantic import ValidationError
+
+    from agent.inject.levels import LEVELS
+    from agent.inject.manifests import injected
+    from agent.inject.settings import Settings, load_settings
+
+    said = {"configMap": config_map, "mode": mode, "sidecars": sidecars}
+    said = {name: value for name, value in said.items() if value}
+    base = load_settings(settings) if settings else Settings()
+    level = next((each for each in LEVELS if each == pod_security), None)
+    if level is None:
+        _fail(f"--pod-security {pod_security}: write one of {', '.join(LEVELS)}")
+    if said:
+        try:
+            base = Settings.model_validate({**base.model_dump(by_alias=True), **said})
+        except ValidationError:
+            _fail("--mode is proxy or redirect, --sidecars native or ordinary, --config-map a name")
+    try:
+        content = manifests.read_bytes() if manifests else sys.stdin.buffer.read()
+    except OSError as error:
+        _fail(f"{manifests} cannot be read: {error.strerror}; check the path")
+    done = injected(content, base, level)
+    for warning in done.warnings:
+        print(f"attache: warning: {warning}", file=sys.stderr)  # noqa: T201
+    for error in done.errors:
+        print(f"attache: {error}", file=sys.stderr)  # noqa: T201
+    if done.errors:
+        raise typer.Exit(INVALID)
+    sys.stdout.buffer.write(done.content)
+    sys.stdout.buffer.flush()
+
+
+def _fail(sentence: str) -> NoReturn:
+    print(f"attache: {sentence}", file=sys.stderr)  # noqa: T201
+    raise typer.Exit(INVALID)
