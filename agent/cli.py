@@ -12,6 +12,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from agent.cli_inject import inject
 from agent.cli_revocations import app as revocations
 from agent.cli_standing import credentials, status
 from agent.config.loading import ConfigInvalid, load, missing_files
@@ -30,6 +31,7 @@ keys = typer.Typer(no_args_is_help=True, help="Signing keys of internal tokens."
 app.add_typer(envoy, name="envoy")
 app.add_typer(keys, name="keys")
 app.add_typer(revocations, name="revocations")
+app.command()(inject)
 
 ConfigOption = Annotated[Path, typer.Option("--config", help="attache.yaml", show_default=False)]
 FolderOption = Annotated[Path, typer.Option("--keys", help="internalTokens.keys")]

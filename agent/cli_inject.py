@@ -1,4 +1,4 @@
-"""How does a person, or a cluster, put agents beside pods? `attache inject`, `attache injector`."""
+"""How does a person put agents beside pods? `attache inject`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from typing import Annotated, NoReturn
 import typer
 
 INVALID = 2
-
-injector = typer.Typer(no_args_is_help=True, help="The webhook that does what `inject` does.")
 
 _SettingsOption = Annotated[
     Path | None,
