@@ -56,3 +56,8 @@ AGENT_UID, ENVOY_UID, GROUP = 10020, 10021, 10020
 PROBES_PORT = 15021
 OWN_PORTS = frozenset({15000, 15020, PROBES_PORT})
 """Envoy's admin, the agent's, and where both answer kubelet."""
+
+
+def table() -> str:
+    """The rows of the table in docs/inject.md."""
+    return "\n".join(f"| `{name}` | {words} |" for name, words in ASKED.items())
