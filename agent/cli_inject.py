@@ -58,8 +58,8 @@ def inject(
     done = injected(content, base, level)
     for warning in done.warnings:
         print(f"attache: warning: {warning}", file=sys.stderr)  # noqa: T201
-    for error in done.errors:
-        print(f"attache: {error}", file=sys.stderr)  # noqa: T201
+    for refusal in done.errors:
+        print(f"attache: {refusal}", file=sys.stderr)  # noqa: T201
     if done.errors:
         raise typer.Exit(INVALID)
     sys.stdout.buffer.write(done.content)
