@@ -9,7 +9,6 @@ from agent.inject.anatomy import Tree
 from agent.inject.refusal import Refusal
 from agent.inject.wish import Wish
 
-_STAYS = 5  # seconds that the application outlives the pod's place behind its Service
 _PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
 _HANDLERS = ("httpGet", "grpc", "tcpSocket")
 _NO_PROXY = "127.0.0.1,localhost"
@@ -32,12 +31,15 @@ def taken_proxy(spec: Tree, asked: Wish) -> Refusal | None:
     return None
 
 
-def changed(container: Tree, asked: Wish) -> Tree:
-    """*container* as it stands beside the agent; equal to it where nothing is to be done."""
+def changed(container: Tree, asked: Wish, drain: int) -> Tree:
+    """*container* as it stands beside the agent; equal to it where nothing is to be done.
+
+    *drain* is how many seconds it outlives its pod's place behind the Service.
+    """
     changed = {**container}
     lifecycle = changed.get("lifecycle") or {}
-    if not lifecycle.get("preStop"):
-        changed["lifecycle"] = {**lifecycle, "preStop": {"sleep": {"seconds": _STAYS}}}
+    if drain and not lifecycle.get("preStop"):
+        changed["lifecycle"] = {**lifecycle, "preStop": {"sleep": {"seconds": drain}}}
     if proxy := _proxy(asked):
         env = list(changed.get("env") or [])
         there = {(variable or {}).get("name") for variable in env}

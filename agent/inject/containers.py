@@ -163,7 +163,7 @@ def _volume(files: Files) -> dict[str, Any]:
     if files.kind == "secret":
         return {"secret": {"secretName": files.name, "defaultMode": 0o444}}
     if files.kind == "configMap":
-        return {"configMap": {"name": files.name, "defaultMode": 0o444}}
+        return {"configMap": {"name": files.name}}
     if files.kind == "csi":
         attributes = {"secretProviderClass": files.name}
         driver = {"driver": "secrets-store.csi.k8s.io", "readOnly": True}
@@ -173,4 +173,4 @@ def _volume(files: Files) -> dict[str, Any]:
         "expirationSeconds": _TOKEN_LIFE,
         "path": files.path.rpartition("/")[2],
     }
-    return {"projected": {"defaultMode": 0o444, "sources": [{"serviceAccountToken": token}]}}
+    return {"projected": {"sources": [{"serviceAccountToken": token}]}}

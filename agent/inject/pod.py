@@ -76,7 +76,8 @@ def _there(spec: Tree) -> bool:
 
 def _with_agent(pod: Tree, asked: Wish, settings: Settings) -> Injected:
     metadata, spec = {**(pod.get("metadata") or {})}, {**pod["spec"]}
-    own = [application.changed(container, asked) for container in spec["containers"]]
+    drain = settings.drain_seconds
+    own = [application.changed(container, asked, drain) for container in spec["containers"]]
     sidecars = [containers.agent(asked, settings), containers.envoy(asked, settings)]
     before = [containers.init(asked, settings)]
     if settings.sidecars == "native":

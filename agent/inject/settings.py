@@ -73,12 +73,14 @@ class ContainerResources(Strict):
 class Settings(Strict):
     """injector.yaml: what pods get that say nothing else."""
 
-    image: Image = Field(default=f"attache:{__version__}", description="The agent's image.")
+    image: Image = Field(
+        default=f"localhost/attache:{__version__}", description="The agent's image."
+    )
     envoy_image: Image = Field(
-        default="docker.io/envoyproxy/envoy:v1.36.2", description="Envoy's image."
+        default="docker.io/envoyproxy/envoy:v1.40.0", description="Envoy's image."
     )
     init_image: Image = Field(
-        default=f"attache-init:{__version__}",
+        default=f"localhost/attache-init:{__version__}",
         description="The image that redirects packets (redirect mode); it has nft or iptables.",
     )
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = Field(
@@ -103,6 +105,11 @@ class Settings(Strict):
     )
     envoy_concurrency: Annotated[int, Field(ge=1, le=64)] = Field(
         default=2, description="Envoy's worker threads."
+    )
+    drain_seconds: Annotated[int, Field(ge=0, le=3600)] = Field(
+        default=5,
+        description="How long an application serves on that is to end, where it has no preStop; 0 "
+        "for Kubernetes before 1.30, which has no such hook.",
     )
     resources: ContainerResources = Field(
         default_factory=ContainerResources, description="Of our three containers."
