@@ -124,7 +124,7 @@ def prune(config: Config) -> None:
     now = time.time()
     with _store(config) as store:
         gone = store.remove(lambda _, entry: entry.over(now))
-    print(f"{len(gone)} entries that had ended were removed")  # noqa: T201
+    print(f"ended and removed: {len(gone)}")  # noqa: T201
 
 
 @app.command()
