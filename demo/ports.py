@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import socket
+from collections import deque
 
 # Below the range from which Linux gives ports to outgoing connections (ip_local_port_range),
 # so that none of them takes a port between our look and its use.
@@ -14,18 +15,19 @@ class NoFreePort(RuntimeError):
     """So many ports are taken that the demo cannot start."""
 
 
-class Ports:
-    """Hands out free ports, each once."""
+# Given to somebody in this process who may not listen yet; the oldest may be given again.
+_given: deque[int] = deque(maxlen=4000)
 
-    def __init__(self) -> None:
-        self._given: set[int] = set()
+
+class Ports:
+    """Hands out free ports, to each who asks in this process another one."""
 
     def take(self) -> int:
         """A port on which nobody listens."""
         for _ in range(500):
             port = random.randint(FIRST, LAST)
-            if port not in self._given and _free(port):
-                self._given.add(port)
+            if port not in _given and _free(port):
+                _given.append(port)
                 return port
         raise NoFreePort(
             f"no free port was found between {FIRST} and {LAST}; end what listens there "

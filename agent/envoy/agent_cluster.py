@@ -23,6 +23,8 @@ XDS = "attache_xds"
 HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 # ENVOY.md: with the default of 3 retries in flight, a restart of the agent lost 10,233 of 34,655.
 THRESHOLD = 10_000
+# Seconds in which a Check is tried again while the agent starts: docs/decisions/007.
+CHECK_TIMEOUT = 20
 RETRY_ON = (
     "unavailable,cancelled,internal,connect-failure,refused-stream,reset,reset-before-request"
 )
@@ -58,7 +60,7 @@ def _cluster(name: str, path: Path) -> cluster_pb2.Cluster:
 
 
 def check_service() -> grpc_service_pb2.GrpcService:
-    """Return how a Check is sent: waiting up to 10 s, again and again while the agent restarts.
+    """Return how a Check is sent: again and again while the agent restarts, for 20 s.
 
     The policy stands beside `envoy_grpc`: the one inside it is for xDS streams only [M]. Envoy
     takes the longest back-off as the time-out of each try, too [M]: it is longer than the agent
@@ -66,7 +68,7 @@ def check_service() -> grpc_service_pb2.GrpcService:
     """
     return grpc_service_pb2.GrpcService(
         envoy_grpc=grpc_service_pb2.GrpcService.EnvoyGrpc(cluster_name=AGENT),
-        timeout=seconds(10),
+        timeout=seconds(CHECK_TIMEOUT),
         retry_policy=base_pb2.RetryPolicy(
             num_retries=number(20), retry_on=RETRY_ON, retry_back_off=_back_off(0.05, 4.5)
         ),

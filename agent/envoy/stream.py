@@ -28,8 +28,8 @@ ORDER = (CLUSTER, SECRET, LISTENER, ROUTE)
 WILDCARD = frozenset({CLUSTER, LISTENER})
 _REMEMBERED = 16
 # A request chooses its route before the agent is asked and its cluster's connection after, so a
-# cluster outlives the last route to it by more than a Check may take (10 s). Else: 503 [M].
-LINGER = 12.0
+# cluster outlives the last route to it by more than a Check may take (20 s). Else: 503 [M].
+LINGER = 22.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,7 @@ import http.server
 import ipaddress
 import json
 import os
-import random
 import shutil
-import socket
 import ssl
 import subprocess
 import sys
@@ -33,6 +31,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.x509.oid import NameOID
 
+from demo.ports import Ports
+
 PATIENCE = 30.0  # seconds; an upper bound for what normally takes a fraction of one
 
 
@@ -41,17 +41,8 @@ def b64(raw: bytes) -> str:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of loopback on which nobody listens, below the range of outgoing connections."""
-    with contextlib.ExitStack() as held:
-        found: list[int] = []
-        while len(found) < count:
-            port = random.randint(12_000, 19_999)
-            probe = held.enter_context(socket.socket())
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            with contextlib.suppress(OSError):
-                probe.bind(("127.0.0.1", port))
-                found.append(port)
-        return found
+    """Ports of loopback on which nobody listens."""
+    return [Ports().take() for _ in range(count)]
 
 
 def until(ask: Callable[[], Any], why: str) -> Any:

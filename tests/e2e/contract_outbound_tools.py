@@ -1,6 +1,6 @@
 """What does a judge from outside need? An authorization server, echoes and pods of their own.
 
-Nothing here is shared with demo/: the shapes differ on purpose.
+Nothing here but the choice of ports is shared with demo/: the shapes differ on purpose.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from typing import Any
 
 import requests
 
+from demo.ports import Ports
+
 LIMIT = 30.0  # seconds that anything may take to come up
 
 Answer = tuple[int, Mapping[str, str], Any]
@@ -41,9 +43,7 @@ def peek(token: str) -> dict[str, Any]:
 
 
 def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    return Ports().take()
 
 
 def until(what: Callable[[], Any], said: str) -> Any:

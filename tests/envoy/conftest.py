@@ -28,14 +28,13 @@ from agent.envoy.snapshot import Snapshot
 from agent.envoy.stream import LINGER
 from agent.envoy.tls import system_bundle
 from demo import binary
+from demo.ports import Ports
 
 PATIENCE = 60.0  # how long a broken thing is waited for; what works never takes it
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return Ports().take()
 
 
 def until(condition: Callable[[], Any], what: str) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from agent.config.attache import Attache
-from agent.envoy.agent_cluster import RETRY_ON, THRESHOLD
+from agent.envoy.agent_cluster import CHECK_TIMEOUT, RETRY_ON, THRESHOLD
 from agent.envoy.filters import READ_HEADERS
 from agent.envoy.snippet.text import Part, documents
 
@@ -106,7 +106,7 @@ def _policy(backend: str) -> dict[str, Any]:
         "extAuth": {
             "failOpen": False,
             "statusOnError": 503,
-            "timeout": "10s",
+            "timeout": f"{CHECK_TIMEOUT}s",
             "headersToExtAuth": list(READ_HEADERS),
             "contextExtensions": [
                 {"name": "direction", "type": "Value", "value": "inbound"},
