@@ -35,7 +35,7 @@ def test_a_check_is_retried_while_the_agent_restarts():
     service = check_service()
     retry = service.retry_policy  # not envoy_grpc's own: that one is for xDS streams
     assert service.envoy_grpc.cluster_name == AGENT
-    assert service.timeout.ToMilliseconds() == 10_000
+    assert service.timeout.ToMilliseconds() == 20_000
     assert retry.num_retries.value == 20
     assert set(retry.retry_on.split(",")) == {
         "unavailable",
