@@ -9,8 +9,9 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 KEEP   ?=
 SECONDS ?= 600
+BASE   ?= HEAD
 
-.PHONY: help demo test lint format unit e2e attacks vectors fuzz bench lock clean
+.PHONY: help demo test lint format unit e2e attacks vectors fuzz bench bench-compare lock clean
 
 help: ## what can be made
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -50,8 +51,11 @@ fuzz: $(READY) ## chance against a whole agent, and against its HTTP/2, for SECO
 	$(BIN)/python -m vectors.fuzz --seconds $(SECONDS)
 	$(BIN)/python -m vectors.frames --seconds $(SECONDS)
 
-bench: $(READY) ## CPU per request, side by side with Envoy's own jwt_authn and a no-op
-	$(BIN)/python -m bench
+bench: $(READY) ## CPU per request, side by side with Envoy's jwt_authn and no-ops; renews docs/benchmarks.md
+	$(BIN)/python -m bench --page docs/benchmarks.md
+
+bench-compare: $(READY) ## what a change did to CPU per request: BASE=<commit> beside this checkout
+	$(BIN)/python -m bench.compare $(BASE)
 
 format: $(READY) ## put the code into its one form
 	$(BIN)/ruff check --fix-only .

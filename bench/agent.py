@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import requests
 
@@ -16,16 +19,38 @@ from bench.provider import API, TENANT
 from demo.idp.server import IdentityProvider
 
 HANDLE = "x-attache-context"
+HERE = Path(__file__).parents[1]
+_CLI = [sys.executable, "-c", "from agent.cli import main; main()"]
+
+
+def environment(tree: Path) -> dict[str, str]:
+    """Where Python finds the agent of *tree*, whatever is installed."""
+    return {**os.environ, "PYTHONPATH": str(tree)}
 
 
 class Pair:
-    """An agent and its Envoy in front of *application*; `store` is what the application calls."""
+    """An agent and its Envoy in front of *application*; *store* is what the application calls.
 
-    def __init__(self, idp: IdentityProvider, application: int, store: int, folder: Path) -> None:
+    *changes* are added to the configuration's sections. *tree*: whose agent it is,
+    the folder of a checkout; this one's by default.
+    """
+
+    def __init__(
+        self,
+        idp: IdentityProvider,
+        application: int,
+        store: int,
+        folder: Path,
+        *,
+        changes: dict[str, Any] | None = None,
+        tree: Path = HERE,
+    ) -> None:
+        self.socket = folder / "agent.sock"
+        self._folder, self._tree = folder, tree
         self.inbound, self.outbound, self._admin = free_port(), free_port(), free_port()
         secret = folder / "secret"
         secret.write_text("api-secret", encoding="ascii")
-        config = {
+        config: dict[str, Any] = {
             "workload": {"name": "api", "namespace": "bench"},
             "listeners": {
                 "inbound": {"port": self.inbound, "application": f"127.0.0.1:{application}"},
@@ -72,15 +97,47 @@ class Pair:
             "envoy": {"admin": f"127.0.0.1:{free_port()}"},
             "audit": {"file": str(folder / "audit.log")},
         }
+        for name, change in (changes or {}).items():
+            config[name] = config.get(name, {}) | change
         file = folder / "attache.yaml"
         file.write_text(json.dumps(config), encoding="utf-8")  # JSON is YAML
-        cli = [sys.executable, "-c", "from agent.cli import main; main()"]
-        self.agent = Measured([*cli, "run", "--config", str(file)], folder / "agent.log")
-        self.agent.wait_until(self._ready, "the agent")
+        self._command = [*_CLI, "run", "--config", str(file)]
+        self.agent = self.start_agent()
         bootstrap = subprocess.run(
-            [*cli, "envoy", "bootstrap", "--config", str(file)], capture_output=True, check=True
+            [*_CLI, "envoy", "bootstrap", "--config", str(file)],
+            capture_output=True,
+            check=True,
+            env=environment(HERE),
         ).stdout
         self.envoy = envoy(require_envoy(), json.loads(bootstrap), folder, "agents-envoy")
+
+    def start_agent(self) -> Measured:
+        """Start the agent, and wait until it is ready."""
+        self.launch()
+        self.agent.wait_until(self._ready, "the agent")
+        return self.agent
+
+    def restart(self, number: int) -> None:
+        """Send the agent signal *number*, start the next one beside it, and wait until it is ready.
+
+        One that meets its predecessor's port or socket ends with a word; then another is started.
+        """
+        old = self.agent
+        old.send(number)
+        self.launch()
+        end = time.monotonic() + 60
+        while time.monotonic() < end:
+            if not self.agent.running:
+                self.launch()
+            elif not old.running and self._ready():
+                return
+            time.sleep(0.02)
+        raise RuntimeError("the agent did not come back")
+
+    def launch(self) -> None:
+        """Start the agent, and do not wait."""
+        log = self._folder / "agent.log"
+        self.agent = Measured(self._command, log, environment=environment(self._tree))
 
     def _ready(self) -> bool:
         try:

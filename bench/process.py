@@ -16,10 +16,14 @@ from demo.binary import envoy_binary
 class Measured:
     """A child process with its CPU clock and its memory."""
 
-    def __init__(self, command: list[str], log: Path) -> None:
+    def __init__(
+        self, command: list[str], log: Path, environment: dict[str, str] | None = None
+    ) -> None:
         self._log = log
-        with log.open("wb") as output:
-            self._process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                command, stdout=output, stderr=subprocess.STDOUT, env=environment, cwd=log.parent
+            )
 
     def __enter__(self) -> Measured:
         return self
@@ -30,12 +34,29 @@ class Measured:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.terminate()
+        self.wait()
+
+    def terminate(self) -> None:
+        """Ask the process to end."""
         self._process.terminate()
+
+    def send(self, number: int) -> None:
+        """Send a signal."""
+        self._process.send_signal(number)
+
+    def wait(self) -> None:
+        """Wait for its end; one that does not come is made."""
         try:
             self._process.wait(timeout=15)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.poll() is None
 
     def cpu_seconds(self) -> float:
         """User and system time so far, all threads."""

@@ -1,0 +1,60 @@
+"""Does a restart of the agent fail a request? `python -m bench.restart --tries 20`.
+
+A real agent with its Envoy, under load without a pause. At each try the next agent is started in
+the same moment in which the present one is told to end: it comes up while the other answers what
+is under way. `--kill`: the present one is not told, but killed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import requests
+
+from bench.rows import Stand
+from demo.load import Load
+
+
+def main() -> int:
+    """Restart so many times; 1 where a request failed."""
+    parser = argparse.ArgumentParser(prog="bench.restart", description=__doc__)
+    parser.add_argument("--tries", type=int, default=20)
+    parser.add_argument("--kill", action="store_true")
+    options = parser.parse_args()
+    number = signal.SIGKILL if options.kill else signal.SIGTERM
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
+        stand = Stand(stack, folder)
+        pair = stand.a_pair("hit")
+        headers = {"authorization": f"Bearer {stand.token}"}
+        url = f"http://127.0.0.1:{pair.inbound}/api/tasks"
+
+        def ask(session: requests.Session) -> requests.Response:
+            return session.get(url, headers=headers, timeout=30)
+
+        with Load(ask, threads=8) as load:
+            for tried in range(options.tries):
+                before = load.total
+                began = time.monotonic()
+                pair.restart(number)
+                took = time.monotonic() - began
+                load.more(100)
+                print(
+                    f"{tried + 1}: {took:.1f} s, {load.total - before} requests, "
+                    f"so far {dict(load.statuses)}",
+                    flush=True,
+                )
+        stack.callback(lambda: pair.agent.__exit__(None, None, None))
+        failed = load.total - load.statuses[200]
+        print(f"{failed} of {load.total} requests failed in {options.tries} restarts")
+        return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
