@@ -9,11 +9,13 @@ from agent.config.attache import Attache
 from agent.config.routes import Route
 from agent.context.store import ContextStore
 from agent.credentials.assembly import Credentials
+from agent.credentials.transaction import HEADER
 from agent.flow.correlation import Randomness
 from agent.flow.headers import Badge
 from agent.flow.inbound import Inbound
 from agent.flow.outbound import Outbound, Target, kept_inside
 from agent.flow.problem import Challenger
+from agent.flow.transaction import Rule, Transactions
 from agent.identity.revocation.guard import Revoked
 from agent.identity.trust import Trust
 from agent.judge import Pipelines
@@ -43,6 +45,7 @@ def pipelines(
             edge=inbound.edge,
             forward=config.inbound.forward,
             swap=credentials.swap,
+            transactions=transactions(config, trust),
         )
         if inbound
         else None,
@@ -59,7 +62,9 @@ def pipelines(
             random=random,
             passthrough=outbound.unmatched == "passthrough",
             workload=config.workload.id,
-            stripped=kept_inside(config.inbound.headers),
+            stripped=kept_inside(
+                (*config.inbound.headers, *([HEADER] if transactions(config, trust) else []))
+            ),
             recognise=trust.recognise,
             revoked=revoked,
         )
@@ -67,6 +72,20 @@ def pipelines(
         else None,
         challenger=challenger(config),
     )
+
+
+def transactions(config: Attache, trust: Trust) -> Transactions | None:
+    """What becomes of Txn-Tokens; None where the configuration says nothing of them."""
+    rules: dict[str, Rule] = {
+        issuer.name: issuer.internal.txn_token for issuer in config.issuers if issuer.internal
+    }
+    sent = any(
+        destination.credential.internal and destination.credential.internal.txn_token
+        for destination in config.destinations
+    )
+    if not sent and set(rules.values()) <= {"ignore"}:
+        return None
+    return Transactions(trust.verify_transaction, rules)
 
 
 def published(config: Attache) -> tuple[Route, ...]:

@@ -306,6 +306,24 @@ def pushed_credentials_are_our_own(config: Attache) -> Iterator[Problem]:
             )
 
 
+def transactions_stay_inside(config: Attache) -> Iterator[Problem]:
+    """A Txn-Token is accepted in its own trust domain only (its draft, `aud`)."""
+    inbound = config.listeners.inbound
+    for index, issuer in enumerate(config.issuers):
+        if issuer.internal is None or issuer.internal.txn_token == "ignore":
+            continue
+        path = ("issuers", index, "internal", "txnToken")
+        if inbound and inbound.edge:
+            yield path, "internal tokens are refused at the edge; remove txnToken"
+        ours = config.internal_tokens
+        if ours and ours.trust_domain != issuer.internal.trust_domain:
+            yield (
+                path,
+                f"its trust domain is not ours ('{ours.trust_domain}'), where the Txn-Token would "
+                "be passed on; remove txnToken",
+            )
+
+
 def in_cluster(host: str, namespace: str) -> bool:
     """Whether *host* is a name or address that only this cluster or machine resolves."""
     try:
@@ -337,4 +355,5 @@ RULES = (
     tokens_travel_safely,
     the_list_travels_safely,
     pushed_credentials_are_our_own,
+    transactions_stay_inside,
 )

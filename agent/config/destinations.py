@@ -37,6 +37,17 @@ class Forward(Strict):
     )
 
 
+class TransactionToken(Strict):
+    """A Txn-Token beside an internal token (draft-ietf-oauth-transaction-tokens-10)."""
+
+    scopes: Annotated[tuple[Text, ...], Field(min_length=1, strict=False)] = Field(
+        description="What the transaction is for, as narrowly as possible."
+    )
+    claims: Texts = Field(
+        default=(), description="Claims of the caller that become the transaction's tctx."
+    )
+
+
 class InternalCredential(Strict):
     """A token minted here (DESIGN.md §7)."""
 
@@ -46,6 +57,10 @@ class InternalCredential(Strict):
         default=(), description="Claims of the caller to pass on, such as name or roles."
     )
     subject: Subject = Field(default="user", description="For whom the call is made.")
+    txn_token: TransactionToken | None = Field(
+        default=None,
+        description="Send a Txn-Token too: the one that the request came with, else a new one.",
+    )
 
 
 def _challenge(value: object) -> str:

@@ -216,6 +216,11 @@ class Internal(Strict):
     algorithms: Algorithms = Field(
         default=("ES256",), description="The signature algorithms that its keys may use."
     )
+    txn_token: Literal["ignore", "accept", "require"] = Field(
+        default="ignore",
+        description="A Txn-Token beside its tokens: accept one that agrees with the token, require "
+        "one, or ignore it. It never opens a route.",
+    )
 
 
 class Issuer(Strict):

@@ -12,7 +12,8 @@ class Caller(NamedTuple):
 
     `txn` is the transaction id, unchanged along the chain of calls; `trace_id` is 32 hex digits;
     `expires_at` is in UTC seconds, never beyond the token's own expiry. `given` is the SHA-256 of
-    the bearer token that the application saw, empty where it saw none. `claims` is the challenge
+    the bearer token that the application saw, empty where it saw none; `transaction` is the
+    Txn-Token that came with that token and agreed with it. `claims` is the challenge
     that one call answers (`agent.challenge`), empty for the others.
     """
 
@@ -24,3 +25,4 @@ class Caller(NamedTuple):
     expires_at: float
     given: bytes = b""
     claims: str = ""
+    transaction: Verified | None = None

@@ -260,7 +260,9 @@ def _keyring(config: Attache, previous: Credentials | None, now: float) -> KeyRi
 def _minter(config: Attache, keyring: KeyRing) -> Minter:
     tokens = config.internal_tokens
     assert tokens is not None
-    rules = Rules(tokens.issuer, config.workload.id, tokens.lifetime, tokens.max_hops)
+    rules = Rules(
+        tokens.issuer, config.workload.id, tokens.lifetime, tokens.max_hops, tokens.trust_domain
+    )
     return Minter(rules, keyring.signer, _new_id, config.agent.max_tokens)
 
 

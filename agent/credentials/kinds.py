@@ -19,6 +19,7 @@ from agent.credentials.none import NoCredential
 from agent.credentials.oauth import OAuthClient
 from agent.credentials.obo import OnBehalfOf
 from agent.credentials.secret_file import FileKey
+from agent.credentials.transaction import Purpose, TransactionTokens
 
 Client = EntraClient | OAuthClient
 
@@ -46,7 +47,10 @@ def credential_of(
     if choice.internal and minter:
         asked = choice.internal
         grant = Grant(asked.audience, asked.scopes, asked.claims)
-        return InternalCredential(grant, asked.subject, minter)
+        transactions = None
+        if wanted := asked.txn_token:
+            transactions = TransactionTokens(Purpose(wanted.scopes, wanted.claims), minter)
+        return InternalCredential(grant, asked.subject, minter, transactions)
     if choice.obo:
         client = clients[choice.obo.identity]
         if isinstance(client, EntraClient):

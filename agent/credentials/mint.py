@@ -33,6 +33,7 @@ class Rules:
     workload: str
     lifetime: float
     max_hops: int
+    trust_domain: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ def compose(
         denial := expired(verified, now) or _loops(rules, grant, verified.principal)
     ):
         return denial
-    scopes = _scopes(grant, principal)
+    scopes = narrowed(grant.scopes, principal)
     if isinstance(scopes, Denial):
         return scopes
     ends = now + rules.lifetime
@@ -86,13 +87,13 @@ def compose(
     actors = (rules.workload, *(principal.actors if principal else ()))
     claims: dict[str, Any] = {}
     if principal is not None and speaker is not Kind.APP:
-        claims |= _copied(principal.claims, grant.claims) | _subject(principal)
+        claims |= copied(principal.claims, grant.claims) | subject(principal)
     else:
         claims |= {"sub": rules.workload, "idtyp": Kind.APP.value}
     claims |= {
         "iss": rules.issuer,
         "aud": grant.audience,
-        "txn": _txn(caller, principal, jti),
+        "txn": transaction_id(caller, jti),
         "client_id": rules.workload,
         "act": _act(actors),
         "hops": (principal.hops if principal else 0) + (0 if grant.inside else 1),
@@ -113,24 +114,26 @@ def _loops(rules: Rules, grant: Grant, principal: Principal) -> Denial | None:
     return too_many_hops(principal, rules.max_hops - (0 if grant.inside else 1))
 
 
-def _scopes(grant: Grant, principal: Principal | None) -> tuple[str, ...] | Denial:
+def narrowed(
+    scopes: tuple[str, ...] | None, principal: Principal | None
+) -> tuple[str, ...] | Denial:
     """The scopes to write: an internal caller's are only narrowed (SECURITY.md 30)."""
-    if grant.scopes is None:
+    if scopes is None:
         return tuple(sorted(principal.scopes)) if principal else ()
     if principal is None or principal.issuer_kind is not IssuerKind.INTERNAL:
-        return grant.scopes
-    kept = tuple(scope for scope in grant.scopes if scope in principal.scopes)
-    if grant.scopes and not kept:
+        return scopes
+    kept = tuple(scope for scope in scopes if scope in principal.scopes)
+    if scopes and not kept:
         return Denial(
             Reason.INSUFFICIENT_SCOPE,
             "the caller's token allows none of the scopes that this destination needs",
-            required=grant.scopes,
+            required=scopes,
             granted=tuple(sorted(principal.scopes)),
         )
     return kept
 
 
-def _subject(principal: Principal) -> dict[str, Any]:
+def subject(principal: Principal) -> dict[str, Any]:
     """Who the token speaks for: the same string along the chain and after every refresh."""
     theirs = principal.claims
     if principal.issuer_kind is IssuerKind.INTERNAL:
@@ -146,7 +149,9 @@ def _subject(principal: Principal) -> dict[str, Any]:
     return found | {"idtyp": principal.kind.value}
 
 
-def _txn(caller: Caller | None, principal: Principal | None, jti: str) -> str:
+def transaction_id(caller: Caller | None, jti: str) -> str:
+    """The originating request's id, unchanged along the chain; *jti* where nobody began one."""
+    principal = caller.verified.principal if caller and caller.verified else None
     return (principal.txn if principal else "") or (caller.txn if caller else "") or jti
 
 
@@ -158,7 +163,7 @@ def _act(actors: tuple[str, ...]) -> dict[str, Any]:
     return act
 
 
-def _copied(theirs: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+def copied(theirs: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
     """The caller's claims that the destination asked for: texts, or lists of texts, bounded.
 
     And when the user signed in, in seconds, so that the next hop's `maxAge` can be met.
@@ -184,9 +189,9 @@ class Signer(Protocol):
     def sign(self, message: bytes) -> bytes: ...
 
 
-def signed(claims: Mapping[str, Any], key: Signer) -> str:
+def signed(claims: Mapping[str, Any], key: Signer, typ: str = "at+jwt") -> str:
     """The compact JWS (RFC 7515 §3.1), typed as RFC 9068 §2.1 says."""
-    header = {"alg": "ES256", "kid": key.kid, "typ": "at+jwt"}
+    header = {"alg": "ES256", "kid": key.kid, "typ": typ}
     message = f"{_part(_json(header))}.{_part(_json(claims))}".encode("ascii")
     return f"{message.decode('ascii')}.{_part(key.sign(message))}"
 
@@ -200,6 +205,8 @@ class Minted:
 
 
 _Cached = tuple[Minted, float]
+Compose = Callable[[Rules, str], dict[str, Any] | Denial]
+"""Gives the claims of one token by the rules and a fresh id, or why it must not exist."""
 
 
 class Minter:
@@ -226,21 +233,36 @@ class Minter:
         self, grant: Grant, caller: Caller | None, speaker: Kind | None, now: float
     ) -> Minted | Denial:
         """A token for *grant*, or why there is none."""
+
+        def composed(rules: Rules, jti: str) -> dict[str, Any] | Denial:
+            return compose(rules, grant, caller, speaker, now, jti)
+
+        return self.issue("at+jwt", composed, (grant, speaker), caller, now)
+
+    def issue(
+        self,
+        typ: str,
+        composed: Compose,
+        what: tuple[object, ...],
+        caller: Caller | None,
+        now: float,
+    ) -> Minted | Denial:
+        """Sign what *composed* gives; *what* tells it from the other tokens of this caller."""
         key = self._key(now)
         if key is None:
             return Denial(
                 Reason.CREDENTIAL_ERROR, "this service has no key to sign internal tokens with"
             )
-        name = _name(key.kid, grant, caller, speaker)
+        name = _name(key.kid, typ, what, caller)
         if name is not None:
             with self._lock:
                 cached = self._cached.get(name)
             if cached is not None and now < cached[1]:
                 return cached[0]
-        claims = compose(self._rules, grant, caller, speaker, now, self._new_id())
+        claims = composed(self._rules, self._new_id())
         if isinstance(claims, Denial):
             return claims
-        minted = Minted(signed(claims, key), float(claims["exp"]))
+        minted = Minted(signed(claims, key, typ), float(claims["exp"]))
         if name is not None:
             half = now + (minted.expires_at - now) / 2
             with self._lock:
@@ -249,13 +271,13 @@ class Minter:
 
 
 def _name(
-    kid: str, grant: Grant, caller: Caller | None, speaker: Kind | None
+    kid: str, typ: str, what: tuple[object, ...], caller: Caller | None
 ) -> tuple[object, ...] | None:
     if caller is None:
         return None
     verified: Verified | None = caller.verified
     token = verified.token_hash if verified else b""
-    return (kid, token, grant, speaker, caller.txn)
+    return (kid, typ, token, *what, caller.txn)
 
 
 def _json(value: object) -> bytes:

@@ -17,6 +17,7 @@ from google.protobuf import any_pb2
 
 from agent import challenge
 from agent.context.carriers import MOVED_STATE
+from agent.credentials.transaction import HEADER as TXN_TOKEN
 from agent.envoy.agent_cluster import check_service
 from agent.envoy.proto import number, pack
 
@@ -33,6 +34,7 @@ READ_HEADERS = (
     "x-attache-context",
     challenge.HEADER,
     MOVED_STATE,
+    TXN_TOKEN,
     "x-request-id",
     "x-correlation-id",
     "content-type",

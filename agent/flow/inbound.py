@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from agent.context.caller import Caller
 from agent.context.carriers import HANDLE_HEADER, with_handle
 from agent.context.store import ContextStore
+from agent.credentials.transaction import HEADER as TXN_TOKEN
 from agent.errors import Denial, Reason
 from agent.flow.correlation import Correlation, Randomness, inbound_correlation
 from agent.flow.decision import Allow, Decision, Facts, Headers, Part
-from agent.flow.headers import CORRELATION, REQUEST_ID, Badge
+from agent.flow.headers import CORRELATION, REQUEST_ID, Badge, underscored
 from agent.flow.request import Request
+from agent.flow.transaction import Transactions
 from agent.identity.bearer import one_bearer
 from agent.identity.principal import IssuerKind, RawToken, Verified
 from agent.moment import Moment
@@ -45,6 +47,7 @@ class Inbound:
     edge: bool
     forward: str
     swap: Swap | None
+    transactions: Transactions | None = None
 
     def decide(self, request: Request, moment: Moment) -> Decision:
         """Decide on one request. Every path that does not reach the last line denies."""
@@ -66,7 +69,7 @@ class Inbound:
         if request.preflight and (rule.anonymous or request.header("authorization")):
             return Decision(_not_shared(), facts)  # Envoy, and not the application, would say 200
         if rule.anonymous:
-            return self._let_in(None, ids, facts, strip, moment)
+            return self._let_in(None, None, ids, facts, strip, moment)
         token = one_bearer(request.headers.get("authorization"))
         if isinstance(token, Denial):
             return Decision(token, facts)
@@ -79,7 +82,18 @@ class Inbound:
         permitted = self._permit(verified, rule, moment.now)
         if isinstance(permitted, Denial):
             return Decision(permitted, facts)
-        return self._let_in(verified, ids, facts, strip, moment)
+        transaction = self._transaction(request, verified, moment)
+        if isinstance(transaction, Denial):
+            return Decision(transaction, facts)
+        return self._let_in(verified, transaction, ids, facts, strip, moment)
+
+    def _transaction(
+        self, request: Request, verified: Verified, moment: Moment
+    ) -> Verified | Denial | None:
+        """What came along to say what this is a part of; None where nobody asked for that."""
+        if self.transactions is None:
+            return None
+        return self.transactions.came_with(request, verified, moment)
 
     def _preflight(
         self, request: Request, path: CanonicalPath, facts: Facts, strip: Part
@@ -107,13 +121,14 @@ class Inbound:
     def _let_in(
         self,
         verified: Verified | None,
+        transaction: Verified | None,
         ids: Correlation,
         facts: Facts,
         strip: Part,
         moment: Moment,
     ) -> Decision:
         given = verified.token_hash if verified and self.forward == "original" else b""
-        caller = _caller(verified, given, ids, moment.now)
+        caller = _caller(verified, given, transaction, ids, moment.now)
         facts.txn = caller.txn
         shown = self._authorization(caller, moment)
         if isinstance(shown, Denial):
@@ -136,6 +151,9 @@ class Inbound:
             own = (*own, ("authorization", f"Bearer {shown}"))
         # With a given one it stands there already: the one credential that was verified.
         removed = () if shown else ("authorization",)
+        if self.transactions is not None:  # what nobody verified must not look verified
+            unverified = () if transaction else (TXN_TOKEN,)
+            removed = (*removed, *unverified, *underscored((TXN_TOKEN,)))
         return Decision(
             Allow(
                 own=Part(own, removed, (("txn", caller.txn),)),
@@ -159,7 +177,13 @@ def _not_shared() -> Denial:
     return Denial(Reason.NO_ROUTE, "no route lets a script of that origin ask so")
 
 
-def _caller(verified: Verified | None, given: bytes, ids: Correlation, now: float) -> Caller:
+def _caller(
+    verified: Verified | None,
+    given: bytes,
+    transaction: Verified | None,
+    ids: Correlation,
+    now: float,
+) -> Caller:
     principal = verified.principal if verified else None
     return Caller(
         verified=verified,
@@ -169,4 +193,5 @@ def _caller(verified: Verified | None, given: bytes, ids: Correlation, now: floa
         trace_id=ids.trace_id,
         expires_at=principal.expires_at if principal else now + ANONYMOUS_LIFE,
         given=given,
+        transaction=transaction,
     )

@@ -91,6 +91,7 @@ TEXTS = Form("a list of strings", _is_texts)
 WORDS = Form(
     "a string or a list of strings", lambda value: isinstance(value, str) or _is_texts(value)
 )
+OBJECT = Form("an object", lambda value: isinstance(value, Mapping))
 
 
 def misshapen(claims: Claims, shape: Mapping[str, Form]) -> Denial | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from agent.config.attache import Attache
 from agent.config.issuers import B2C, Entra, Internal, Introspection, Issuer, Oidc
-from agent.errors import Denial
+from agent.errors import Denial, Reason
 from agent.identity.introspection.endpoint import Endpoint
 from agent.identity.introspection.introspector import Ask, Introspector
 from agent.identity.issuers.b2c import B2CIssuer
@@ -17,6 +17,7 @@ from agent.identity.issuers.entry import Entry
 from agent.identity.issuers.internal import InternalIssuer
 from agent.identity.issuers.introspection import IntrospectionIssuer
 from agent.identity.issuers.oidc import OidcIssuer
+from agent.identity.issuers.transaction import TransactionIssuer
 from agent.identity.principal import IssuerKind, RawToken, Verified
 from agent.identity.refresh import Refresher, Source
 from agent.identity.sources import Fetch, succeeded
@@ -39,8 +40,10 @@ class Trust:
         verifier: Verifier,
         clock: Callable[[], float],
         introspector: Introspector | None = None,
+        transactions: Verifier | None = None,
     ) -> None:
         self._entries = entries
+        self._transactions = transactions
         self._introspector = introspector
         self._sources = sources
         self._refresher = refresher
@@ -96,7 +99,18 @@ class Trust:
             notice=notice,
             introspector=introspector,
         )
-        return cls(entries, sources, refresher, verifier, clock, introspector)
+        transactions = Verifier(
+            [
+                TransactionIssuer(issuer.name, issuer.internal, config.agent.clock_skew)
+                for issuer in config.issuers
+                if issuer.internal and issuer.internal.txn_token != "ignore"
+            ],
+            sources,
+            refresher.ask,
+            skew=config.agent.clock_skew,
+            max_tokens=config.agent.max_tokens,
+        )
+        return cls(entries, sources, refresher, verifier, clock, introspector, transactions)
 
     def start(self) -> None:
         """Begin to fetch keys, in the background."""
@@ -119,6 +133,12 @@ class Trust:
     def verify(self, token: RawToken, moment: Moment) -> Verified | Denial:
         """See `Verifier.verify`."""
         return self._verifier.verify(token, moment)
+
+    def verify_transaction(self, token: RawToken, moment: Moment) -> Verified | Denial:
+        """`Verifier.verify` for Txn-Tokens: what it takes is no bearer, and no bearer is taken."""
+        if self._transactions is None:
+            return Denial(Reason.UNTRUSTED_ISSUER, "No Txn-Token is accepted here.")
+        return self._transactions.verify(token, moment)
 
     def recognise(self, token: str) -> bool:
         """Whether *token* names an issuer that we trust; nothing of it is verified."""

@@ -31,7 +31,7 @@ from agent.identity.principal import IssuerKind, Kind
 from agent.moment import Moment
 from tests.credentials.conftest import NOW, TENANT, anonymous, app, caller, principal
 
-RULES = Rules("https://gateway.shop.internal", "shop/task-api", 300.0, 8)
+RULES = Rules("https://gateway.shop.internal", "shop/task-api", 300.0, 8, "shop.internal")
 GRANT = Grant("billing", ("billing.read", "billing.write"))
 
 

@@ -66,7 +66,7 @@ def make(sts: FakeSts, tmp_path: Path, exchange: Exchange) -> Make:
     sts.script = for_whom
     (tmp_path / "secret").write_text("canary-secret")
     signing = SigningKey.of(ec.generate_private_key(ec.SECP256R1()))
-    rules = Rules("https://gateway.shop.internal", "shop/task-api", 300.0, 8)
+    rules = Rules("https://gateway.shop.internal", "shop/task-api", 300.0, 8, "shop.internal")
     minter = Minter(rules, lambda now: signing, lambda: "id")
 
     def made(**written: Any) -> TokenExchange:

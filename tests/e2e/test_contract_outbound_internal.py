@@ -20,6 +20,9 @@ from tests.e2e.contract_outbound_tools import Echo, Got, Pod, peek, until
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("contract_outbound")]
 
 
+PURPOSE = {"scopes": ["l.read"], "claims": ["name"]}
+
+
 class Chain:
     """edge → middle → last: the middle trusts by url, the last by a mounted file."""
 
@@ -58,6 +61,7 @@ class Chain:
     def mesh(self, audience: str, jwks: dict[str, str]) -> dict[str, Any]:
         issuers = [f"https://{n}.shop" for n in ("edge", "middle", "last")]
         body = {"trustDomain": "shop", "issuers": issuers, "audience": audience, "jwks": jwks}
+        body["txnToken"] = "accept"
         return {"name": "mesh", "internal": body}
 
     def pod(
@@ -83,7 +87,8 @@ class Chain:
                         "hosts": [f"{to}.shop"],
                         "address": f"127.0.0.1:{self.plain.port}",
                         "credential": {
-                            "internal": {"audience": to, "scopes": scopes, "claims": ["name"]},
+                            "internal": {"audience": to, "scopes": scopes, "claims": ["name"]}
+                            | ({"txnToken": PURPOSE} if to in ("middle", "last") else {}),
                             "subject": "user",
                         },
                     }
@@ -105,7 +110,8 @@ class Chain:
     def hop(self, pod: Pod, token: str, to: str, **headers: str) -> Got:
         """The application of *pod* is called with *token*, and calls on."""
         seen = pod.receive(token, **headers).seen
-        return pod.call(f"{to}.shop", {k: seen[k] for k in ("baggage", "traceparent")})
+        relayed = ("baggage", "traceparent", "txn-token")
+        return pod.call(f"{to}.shop", {k: seen[k] for k in relayed if k in seen})
 
     def stop(self) -> None:
         for pod in self.pods:
@@ -162,6 +168,35 @@ def test_a_chain_does_not_enter_a_workload_twice(chain: Chain) -> None:
     claims["aud"] = "last"
     got = chain.last.receive(chain.keys["edge"].sign(claims))
     assert got.denial == (403, "call_loop")
+
+
+@pytest.mark.must(11, 30)
+def test_a_transaction_token_is_made_at_the_edge_and_goes_on_unchanged(chain: Chain) -> None:
+    stray = {"txn_token": "a.b.c"}
+    first = chain.hop(chain.edge, chain.sts.issue("u-1"), "middle", **stray).seen
+    bearer, txn_token = first["authorization"].removeprefix("Bearer "), first["txn-token"]
+    made = peek(txn_token)
+    assert (made["aud"], made["req_wl"], made["scope"]) == ("shop", "shop/edge", "l.read")
+    assert {name: made[name] for name in ("txn", "sub")} == {
+        name: peek(bearer)[name] for name in ("txn", "sub")
+    }
+    assert made["tctx"] == {"name": "Name u-1"}
+    assert made["exp"] <= peek(bearer)["exp"] + 1
+    along = chain.hop(chain.middle, bearer, "last", txn_token=txn_token).seen
+    assert along["txn-token"] == txn_token
+    assert along["authorization"] != first["authorization"]
+    seen = chain.last.receive(
+        along["authorization"].removeprefix("Bearer "), **{"txn-token": txn_token}
+    ).seen
+    assert seen["txn-token"] == txn_token
+    # another's, a made-up one, and a bearer in its place; and it opens no route itself
+    other = chain.hop(chain.edge, chain.sts.issue("u-2"), "middle").seen["txn-token"]
+    for bad in (other, f"{txn_token[:-4]}AAAA", bearer):
+        got = chain.middle.receive(bearer, txn_token=bad)
+        assert got.denial[0] == 401, bad
+    assert chain.middle.receive(txn_token).denial == (401, "wrong_audience")
+    # nothing of it goes where it was not asked for
+    assert "txn-token" not in chain.hop(chain.last, along["authorization"][7:], "edge").seen
 
 
 @pytest.mark.must(11)

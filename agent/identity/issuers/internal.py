@@ -55,7 +55,7 @@ class InternalIssuer:
             or misshapen(claims, _SHAPE)
             or _incomplete(claims)
             or _stolen_key(signed)
-            or self._too_long(claims)
+            or self.too_long(claims)
         )
         if denial:
             return denial
@@ -83,7 +83,7 @@ class InternalIssuer:
             auth_contexts=words(claims, "acrs"),
         )
 
-    def _too_long(self, claims: Claims) -> Denial | None:
+    def too_long(self, claims: Claims) -> Denial | None:
         """SECURITY.md 30: a token that lives longer was not minted by us."""
         if not 0 < claims["exp"] - claims["iat"] <= MAX_LIFETIME + self._skew:
             return invalid("The token's lifetime is not that of an internal token.")
