@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 
-from bench.crowd.plan import Errand, expected
+from bench.crowd.plan import Errand
 from bench.crowd.pod import CrowdPod
 from bench.crowd.stores import Stores
 from bench.crowd.verdict import Missed, Verdict, judge
@@ -81,22 +81,20 @@ class World:
         """Send everybody at once; what became of it, and in how many seconds."""
         began = time.monotonic()
         failed = asyncio.run(self._all(errands))
-        wanted = expected(errands)
         # Some calls begin after the response; what never comes, the verdict says.
         with contextlib.suppress(NotInTime):
-            until(lambda: self._ended() >= wanted, f"{wanted} calls", bound=30)
+            until(lambda: not self._verdict(errands).wrong, "every call", bound=60)
         seconds = time.monotonic() - began
-        verdict = judge(
-            errands, dict(enumerate(self._people)), AUDIENCES, self._stores.visits, self.missed()
-        )
+        verdict = self._verdict(errands)
         return replace(verdict, wrong=(*failed, *verdict.wrong)), seconds
+
+    def _verdict(self, errands: Sequence[Errand]) -> Verdict:
+        subjects = dict(enumerate(self._people))
+        return judge(errands, subjects, AUDIENCES, self._stores.visits, self.missed())
 
     def missed(self) -> list[Missed]:
         """The calls that were not let out, as the applications were told."""
         return [miss for pod in self.pods.values() for miss in pod.missed()]
-
-    def _ended(self) -> int:
-        return len(self._stores.visits) + len(self.missed())
 
     async def _all(self, errands: Sequence[Errand]) -> list[str]:
         """Everybody's errands, one after the other for each person; sentences on what failed."""
