@@ -46,8 +46,15 @@ WAYS: dict[str, tuple[Way, ...]] = {
         Way("afterwards", 2),
         Way("executed", 2),
         Way("in-a-thread", 1),
+        Way("generated", 1),
     ),
-    "threaded": (*_COMMON, Way("pooled", 3), Way("threaded", 1), Way("timed", 1)),
+    "threaded": (
+        *_COMMON,
+        Way("pooled", 3),
+        Way("threaded", 1),
+        Way("timed", 1),
+        Way("generated", 1, denied="no_subject"),
+    ),
     "node": (
         *_COMMON,
         Way("all", 3),
@@ -78,8 +85,7 @@ class Errand:
     @property
     def path(self) -> str:
         """What is asked of the application."""
-        start = "" if self.way.name == "in-a-thread" else "/do"
-        return f"{start}/{self.way.name}/{self.store}/{self.mark}"
+        return f"/do/{self.way.name}/{self.store}/{self.mark}"
 
 
 def plan(people: int, calls: int, applications: Sequence[str]) -> list[Errand]:

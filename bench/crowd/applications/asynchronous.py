@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 import httpx
 import requests
 from fastapi import BackgroundTasks, FastAPI, Request
+from fastapi.responses import StreamingResponse
 
 from bench.crowd.applications.ledger import Ledger
 
@@ -61,6 +62,25 @@ async def denied() -> list[dict[str, str]]:
     return _ledger.denied()
 
 
+@app.get("/do/in-a-thread/{store}/{mark}")
+def in_a_thread(store: str, mark: str) -> dict[str, str]:
+    """Call from a plain function, which the framework runs in a thread of its own."""
+    _by_requests(f"http://{store}.shop/now/{mark}", mark)
+    return {"mark": mark}
+
+
+@app.get("/do/generated/{store}/{mark}")
+async def generated(store: str, mark: str, request: Request) -> StreamingResponse:
+    """Call while our own answer is being sent."""
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"first\n"
+        await _get(request.app.state.client, f"http://{store}.shop/now/{mark}", mark)
+        yield b"last\n"
+
+    return StreamingResponse(pieces())
+
+
 @app.get("/do/{way}/{store}/{mark}")
 async def do(
     way: str, store: str, mark: str, request: Request, tasks: BackgroundTasks
@@ -68,13 +88,6 @@ async def do(
     """Call *store* about *mark* in one of the ways."""
     call = _Call(request.app.state.client, f"http://{store}.shop", mark, request, tasks)
     await WAYS[way](call)
-    return {"mark": mark}
-
-
-@app.get("/in-a-thread/{store}/{mark}")
-def in_a_thread(store: str, mark: str) -> dict[str, str]:
-    """Call from a plain function, which the framework runs in a thread of its own."""
-    _by_requests(f"http://{store}.shop/now/{mark}", mark)
     return {"mark": mark}
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import requests
-from flask import Flask, Response, jsonify, request
+from flask import Flask, Response, jsonify, request, stream_with_context
 from flask.typing import ResponseReturnValue
 from requests.adapters import HTTPAdapter
 from urllib3.util.retry import Retry
@@ -97,15 +97,15 @@ def _streamed(store: str, mark: str) -> None:
     _ledger.note(mark, answer.status_code, b"".join(seen))
 
 
+def _pieces(store: str, mark: str) -> Iterator[bytes]:
+    yield b"first\n"
+    _get(f"{store}/now/{mark}", mark)
+    yield b"last\n"
+
+
 def _generated(store: str, mark: str) -> ResponseReturnValue:
-    """Call while our own answer is being sent."""
-
-    def pieces() -> Iterator[bytes]:
-        yield b"first\n"
-        _get(f"{store}/now/{mark}", mark)
-        yield b"last\n"
-
-    return Response(pieces())
+    """Call while our own answer is being sent: the instrumentation has let go of the request."""
+    return Response(stream_with_context(_pieces(store, mark)))
 
 
 def _queued(store: str, mark: str) -> None:
