@@ -100,7 +100,8 @@ def plan(people: int, calls: int, applications: Sequence[str]) -> list[Errand]:
     for number, (application, way) in enumerate(cycle(ways)):
         if made >= calls and number >= people:
             break
-        turn = number + number // len(ways)  # each way meets every store and every choice
+        # each way meets every store and every choice
+        turn = number % len(ways) + number // len(ways)
         # fetch reaches the one destination that has the sidecar's own address
         store = "minted" if way.name == "fetched" else STORES[turn % len(STORES)]
         mark = f"{number % people:05}-{number:06}"
