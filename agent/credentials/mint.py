@@ -56,9 +56,9 @@ def enters_twice(principal: Principal, workload: str) -> Denial | None:
     return Denial(Reason.CALL_LOOP, f"the chain of calls has entered '{workload}' before")
 
 
-def too_many_hops(principal: Principal, max_hops: int) -> Denial | None:
-    """Whether the chain behind *principal* is longer than allowed."""
-    if max(principal.hops, len(principal.actors)) <= max_hops:
+def too_many_hops(principal: Principal, max_hops: int, more: int = 0) -> Denial | None:
+    """Whether the chain behind *principal* is longer than allowed, with *more* hops to come."""
+    if max(principal.hops, len(principal.actors)) + more <= max_hops:
         return None
     return Denial(Reason.CALL_LOOP, f"the chain of calls is longer than {max_hops} hops")
 
@@ -111,7 +111,7 @@ def compose(
 def _loops(rules: Rules, grant: Grant, principal: Principal) -> Denial | None:
     if denial := enters_twice(principal, rules.workload):
         return denial
-    return too_many_hops(principal, rules.max_hops - (0 if grant.inside else 1))
+    return too_many_hops(principal, rules.max_hops, 0 if grant.inside else 1)
 
 
 def narrowed(

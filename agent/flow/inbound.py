@@ -29,6 +29,8 @@ ChainCheck = Callable[[Verified], Denial | None]
 Swap = Callable[[Caller, Moment], str | Denial]
 """Gives the token that the application sees instead of the caller's."""
 
+_TXN_VARIANTS = underscored((TXN_TOKEN,))
+
 # How long an anonymous request is remembered for its outbound calls, in seconds.
 ANONYMOUS_LIFE = 300.0
 
@@ -153,7 +155,7 @@ class Inbound:
         removed = () if shown else ("authorization",)
         if self.transactions is not None:  # what nobody verified must not look verified
             unverified = () if transaction else (TXN_TOKEN,)
-            removed = (*removed, *unverified, *underscored((TXN_TOKEN,)))
+            removed = (*removed, *unverified, *_TXN_VARIANTS)
         return Decision(
             Allow(
                 own=Part(own, removed, (("txn", caller.txn),)),
