@@ -17,6 +17,7 @@ class Lookup(Protocol):
     def by_request_id(self, request_id: str, now: float) -> Caller | None: ...
     def by_token(self, given: bytes, now: float) -> Caller | None: ...
     def by_trace(self, trace_id: str, now: float) -> tuple[Caller, ...]: ...
+    def left_by_another(self, caller: Caller, now: float) -> bool: ...
 
 
 def resolve(
@@ -50,7 +51,7 @@ def resolve(
         if alien and not any(same_principal(found[0], caller) for caller in under_trace):
             return _ambiguous("the request's trace belongs to a different caller")
         return found[0]
-    if len(under_trace) > 1:
+    if len(under_trace) > 1 or (under_trace and store.left_by_another(under_trace[0], now)):
         return _ambiguous("several callers are live under the request's trace id")
     if under_trace and under_trace[0].expires_at <= now:
         return Denial(Reason.NO_SUBJECT, "the caller under the request's trace id has expired")

@@ -11,6 +11,7 @@ from agent.context.caller import Caller
 LINGER = 300.0  # seconds that an expired caller still makes its trace ambiguous
 
 _MAX_TOLD = 16  # two are as ambiguous as twenty
+_SEVERAL = -1  # no hash() is -1
 _Who = tuple[object, ...] | None
 # Most traces have one request; only for more are principals told apart.
 _Several = dict[_Who, tuple[Caller, ...]]
@@ -30,6 +31,7 @@ class ContextStore:
         self._requests: dict[str, Caller] = {}
         self._tokens: dict[bytes, Caller] = {}
         self._traces: dict[str, Caller | _Several] = {}
+        self._pushed_out: OrderedDict[str, tuple[int, float]] = OrderedDict()
         self.evicted = 0
 
     def __len__(self) -> int:
@@ -51,7 +53,9 @@ class ContextStore:
                 who = _who(caller)
                 under[who] = _outliving(under.get(who, ()), caller)
             if len(self._handles) > self._max:
-                self._forget(self._handles.popitem(last=False)[1])
+                oldest = self._handles.popitem(last=False)[1]
+                self._forget(oldest)
+                self._push_out(oldest)
                 self.evicted += 1
 
     def drop_expired(self, now: float) -> int:
@@ -91,6 +95,23 @@ class ContextStore:
             if isinstance(under, Caller):
                 return (under,)
             return tuple(_newest(callers, now) for callers in islice(under.values(), _MAX_TOLD))
+
+    def left_by_another(self, caller: Caller, now: float) -> bool:
+        """Whether somebody else's request under this trace had to give up its place, and may live.
+
+        Its call may be in flight too. So many are known as there are places.
+        """
+        with self._lock:
+            left = self._pushed_out.get(caller.trace_id)
+        return left is not None and left[0] != hash(_who(caller)) and now < left[1] + LINGER
+
+    def _push_out(self, caller: Caller) -> None:
+        who, ends = hash(_who(caller)), caller.expires_at
+        if left := self._pushed_out.pop(caller.trace_id, None):
+            who, ends = who if left[0] == who else _SEVERAL, max(ends, left[1])
+        self._pushed_out[caller.trace_id] = who, ends
+        if len(self._pushed_out) > self._max:
+            self._pushed_out.popitem(last=False)
 
     def _forget(self, caller: Caller) -> None:
         if self._requests.get(caller.request_id) is caller:

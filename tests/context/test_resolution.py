@@ -290,3 +290,20 @@ def test_in_a_crowd_under_one_trace_the_handle_still_decides(caller: MakeCaller)
         alone = InFlight(one, frozenset({"trace"})).call(store, NOW)
         assert isinstance(alone, Denial)
         assert alone.reason is Reason.AMBIGUOUS_SUBJECT
+
+
+@pytest.mark.must(29)
+def test_a_trace_alone_is_nobodys_once_anothers_request_under_it_was_pushed_out(
+    caller: MakeCaller,
+) -> None:
+    store = ContextStore(3)
+    anna, bob = caller("anna", 1, trace="t" * 32), caller("bob", 9, trace="t" * 32)
+    for one in (anna, *(caller("zoe", number) for number in (2, 3, 4)), bob):
+        store.remember(one)
+    alone = InFlight(anna, frozenset({"trace"})).call(store, NOW)  # Anna's late call
+    assert isinstance(alone, Denial)
+    assert alone.reason is Reason.AMBIGUOUS_SUBJECT
+    assert InFlight(bob, frozenset({"handle", "trace"})).call(store, NOW) is bob
+    late = InFlight(anna, frozenset({"handle", "trace"})).call(store, NOW)
+    assert isinstance(late, Denial)
+    assert late.reason is Reason.NO_SUBJECT

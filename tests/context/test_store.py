@@ -262,3 +262,35 @@ def test_threads_that_remember_look_up_and_sweep_at_once_never_get_anothers_call
     assert len(store) <= 200
     store.drop_expired(1e12)
     assert index_sizes(store) == (0, 0, 0, 0)
+
+
+@pytest.mark.must(29, 42)
+def test_who_had_to_give_up_a_place_still_makes_the_trace_ambiguous(caller: MakeCaller) -> None:
+    anna, again, bob = (
+        caller("anna", 1, trace="t"),
+        caller("anna", 2, trace="t"),
+        caller("bob", 3, trace="t"),
+    )
+    others = [caller("zoe", number) for number in range(4, 12)]
+    store = holding(anna, *others, bob, max_entries=8)
+    assert store.by_trace("t", NOW) == (bob,)
+    assert store.left_by_another(bob, NOW)
+    assert not store.left_by_another(again, NOW), "it was Anna herself who left"
+    assert not store.left_by_another(others[-1], NOW)
+    assert store.left_by_another(bob, anna.expires_at + LINGER - 1)
+    assert not store.left_by_another(bob, anna.expires_at + LINGER)
+
+
+@pytest.mark.must(42)
+def test_of_those_who_gave_up_their_places_as_many_are_known_as_there_are_places(
+    caller: MakeCaller,
+) -> None:
+    store = ContextStore(10)
+    for number in range(100):
+        store.remember(caller(f"user-{number}", number))
+    assert len(store._pushed_out) == 10
+    for number in range(100, 130):
+        store.remember(caller(f"user-{number}", number, trace="t"))
+    assert len(store._pushed_out) <= 10
+    assert store.left_by_another(caller("user-129", 500, trace="t"), NOW)
+    assert store.left_by_another(caller("user-100", 500, trace="t"), NOW), "others left as well"
