@@ -13,6 +13,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from agent.cli_inject import inject
+from agent.cli_injector import app as injector
 from agent.cli_revocations import app as revocations
 from agent.cli_standing import credentials, status
 from agent.config.loading import ConfigInvalid, load, missing_files
@@ -32,6 +33,7 @@ app.add_typer(envoy, name="envoy")
 app.add_typer(keys, name="keys")
 app.add_typer(revocations, name="revocations")
 app.command()(inject)
+app.add_typer(injector, name="injector")
 
 ConfigOption = Annotated[Path, typer.Option("--config", help="attache.yaml", show_default=False)]
 FolderOption = Annotated[Path, typer.Option("--keys", help="internalTokens.keys")]

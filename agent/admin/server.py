@@ -1,8 +1,7 @@
 """How is the agent? `/livez`, `/readyz`, `/metrics`, `/status` and our part of the keys.
 
-The standard library's HTTP server is enough here: a probe and a scrape every few seconds, on
-loopback, and nothing that changes anything (SECURITY.md 47). Its gaps are closed below: threads
-are counted, and a request has one deadline and one bound for all of its bytes.
+A probe and a scrape every few seconds, on loopback, and nothing that changes anything
+(SECURITY.md 47).
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ import io
 import json
 import logging
 import socket
-import socketserver
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -21,6 +19,7 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from agent.config.fields import Address
+from agent.http_server import BoundedServer, Incoming
 from agent.telemetry.metrics import CONTENT_TYPE, Metrics
 
 log = logging.getLogger(__name__)
@@ -138,62 +137,15 @@ def _listen(address: Address, answer: Callable[[str], Answer]) -> _Server:
         ) from error
 
 
-class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
-    allow_reuse_address = True
-    daemon_threads = True
-    block_on_close = False  # a slow reader must not hold up the end of the process
-    request_queue_size = 64
-
+class _Server(BoundedServer):
     def __init__(
         self,
         family: socket.AddressFamily,
         address: tuple[str, int],
         answer: Callable[[str], Answer],
     ) -> None:
-        self.address_family = family
         self.answer = answer
-        self._free = threading.BoundedSemaphore(MAX_REQUESTS)
-        super().__init__(address, _Handler)
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        if not self._free.acquire(blocking=False):
-            self.shutdown_request(request)
-            return
-        try:
-            super().process_request(request, client_address)
-        except BaseException:  # no thread could be started
-            self._free.release()
-            raise
-
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
-        try:
-            super().process_request_thread(request, client_address)
-        finally:
-            self._free.release()
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        log.debug("an admin request ended early", exc_info=True)  # the peer's doing, not ours
-
-
-class _Incoming(io.RawIOBase):
-    """The bytes of one request: so many, and until then."""
-
-    def __init__(self, connection: socket.socket, deadline: float) -> None:
-        self._connection = connection
-        self._deadline = deadline
-        self._left = MAX_BYTES
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        remaining = self._deadline - time.monotonic()
-        if remaining <= 0 or self._left <= 0:
-            raise TimeoutError
-        self._connection.settimeout(remaining)
-        count = self._connection.recv_into(buffer, min(len(buffer), self._left))
-        self._left -= count
-        return count
+        super().__init__(family, address, _Handler, MAX_REQUESTS)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -205,7 +157,7 @@ class _Handler(BaseHTTPRequestHandler):
     def setup(self) -> None:
         super().setup()
         deadline = time.monotonic() + DEADLINE
-        self.rfile = io.BufferedReader(_Incoming(self.connection, deadline), 1024)
+        self.rfile = io.BufferedReader(Incoming(self.connection, deadline, MAX_BYTES), 1024)
 
     def parse_request(self) -> bool:
         # One answer for all methods that change something, the known and the unknown.

@@ -27,8 +27,13 @@ def level_of(labels: Mapping[str, str]) -> Level:
     return next((level for level in LEVELS if level == said), "restricted")
 
 
-def forbidden(asked: Wish, level: Level) -> Refusal | None:
+def forbidden(asked: Wish, level: Level | None) -> Refusal | None:
     """Proxy mode passes every level; NET_ADMIN passes 'privileged' only (see Capabilities)."""
+    if asked.mode == "redirect" and level is None:
+        return Refusal(
+            "", "the Pod Security level of the namespace is not known, for the API server did not "
+            "tell it", "try again; the injector's log says what it answered",
+        )  # fmt: skip
     if asked.mode == "redirect" and level != "privileged":
         return Refusal(
             "", f"the namespace enforces Pod Security '{level}', which forbids the NET_ADMIN that "

@@ -33,11 +33,12 @@ class Untouched:
 Outcome = Injected | Untouched | Refusal
 
 
-def inject(pod: Tree, settings: Settings, level: Level, unasked: bool = False) -> Outcome:
+def inject(pod: Tree, settings: Settings, level: Level | None, unasked: bool = False) -> Outcome:
     """Return *pod* (or a pod's template) with an agent beside it.
 
-    *level* is the Pod Security level of its namespace. *unasked*: pods that say nothing get an
-    agent too, as where the namespace asks for all. Idempotent; *pod* itself is never changed.
+    *level* is the Pod Security level of its namespace, None where that is not known. *unasked*:
+    pods that say nothing get an agent too, as where the namespace asks for all. Idempotent;
+    *pod* itself is never changed.
     """
     if refusal := malformed(pod):
         return refusal

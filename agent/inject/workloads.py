@@ -49,13 +49,13 @@ def _typed(item: Any, parent: dict[str, Any]) -> Any:
     return {"apiVersion": parent["apiVersion"], "kind": kind, **item}
 
 
-def called(manifest: Any) -> str:
+def called(manifest: dict[str, Any], namespace: str = "") -> str:
     """The object as a person calls it: `Deployment shop/task-api`."""
     metadata = manifest.get("metadata")
     metadata = metadata if isinstance(metadata, dict) else {}
     name = metadata.get("name") or metadata.get("generateName") or "(without a name)"
-    namespace = f"{metadata['namespace']}/" if metadata.get("namespace") else ""
-    return f"{manifest.get('kind') or 'object'} {namespace}{name}"
+    namespace = namespace or metadata.get("namespace") or ""
+    return f"{manifest.get('kind') or 'object'} {namespace}{'/' if namespace else ''}{name}"
 
 
 def found(manifest: Any, place: Place) -> Any:
