@@ -93,6 +93,7 @@ def envoy(asked: Wish, settings: Settings) -> Tree:
             "-c", _BOOTSTRAP,
             "--concurrency", str(settings.envoy_concurrency),
             "--disable-hot-restart",
+            "--drain-strategy", "immediate",
             "--log-level", "warning",
         ],
         "ports": ports,
