@@ -6,7 +6,7 @@ import hashlib
 import logging
 import ssl
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -177,6 +177,6 @@ class Watch:
         return ""
 
 
-def service_names(service: str, namespace: str) -> Sequence[str]:
+def service_names(service: str, namespace: str) -> tuple[str, ...]:
     """The names by which the API server calls a Service."""
     return tuple(f"{service}.{namespace}{rest}" for rest in (".svc", ".svc.cluster.local", ""))
