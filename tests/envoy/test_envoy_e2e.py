@@ -34,7 +34,8 @@ def test_the_agent_is_sent_the_headers_it_reads_and_no_others(pod):
     pod.start()
     pod.call("/p?q=1", **dict.fromkeys(READ_HEADERS, "v"), cookie="c", x_other="o", accept="a")
     http = asked(pod).request.http
-    assert set(http.headers) == set(READ_HEADERS)
+    # a tracestate comes by the name to which it is moved, out of a tracer's reach
+    assert set(http.headers) == set(READ_HEADERS) - {"tracestate"}
     assert (http.method, http.path, http.host) == ("GET", "/p?q=1", "task-api.shop")
 
 
