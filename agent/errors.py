@@ -41,6 +41,8 @@ class Reason(StrEnum):
     RATE_LIMITED = "rate_limited"
     DEADLINE = "deadline"
     INTERNAL_ERROR = "internal_error"
+    LOGIN_FAILED = "login_failed"
+    CROSS_SITE = "cross_site"
 
 
 STATUS: dict[Reason, int] = {
@@ -72,6 +74,8 @@ STATUS: dict[Reason, int] = {
     Reason.RATE_LIMITED: 503,
     Reason.DEADLINE: 503,
     Reason.INTERNAL_ERROR: 500,
+    Reason.LOGIN_FAILED: 403,
+    Reason.CROSS_SITE: 403,
 }
 
 

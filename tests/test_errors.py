@@ -17,7 +17,7 @@ CONTRACT = (
     "insufficient_scope insufficient_role step_up_required call_loop no_subject "
     "ambiguous_subject consent_required interaction_required access_blocked "
     "destination_not_allowed credential_error issuer_unavailable rate_limited deadline "
-    "internal_error"
+    "internal_error login_failed cross_site"
 )
 
 

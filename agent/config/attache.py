@@ -14,7 +14,10 @@ from agent.config.fields import Address, Duration, File, Strict, Text
 from agent.config.identities import Identity
 from agent.config.issuers import Issuer
 from agent.config.listeners import Agent, Audit, Envoy, Listeners, Workload
+from agent.config.login import Sessions
+from agent.config.login_rules import logins_fit, sessions_are_wanted
 from agent.config.obo_rules import on_behalf_of_fits
+from agent.config.redis import RedisServer
 from agent.config.revocation import Revocation
 from agent.config.routes import InboundRules, Route, contradictions
 
@@ -60,6 +63,7 @@ class Attache(Strict):
     )
     internal_tokens: InternalTokens | None = None
     revocation: Revocation | None = None
+    sessions: Sessions | None = None
     agent: Agent = Agent()
     envoy: Envoy = Envoy()
     audit: Audit = Audit()
@@ -280,17 +284,22 @@ def tokens_travel_safely(config: Attache) -> Iterator[Problem]:
             )
 
 
-def the_list_travels_safely(config: Attache) -> Iterator[Problem]:
+def what_pods_share_travels_safely(config: Attache) -> Iterator[Problem]:
     """Who can change the list on its way to us can let a revoked token in."""
-    redis = config.revocation.redis if config.revocation else None
-    if redis is None or redis.tls or redis.plaintext:
-        return
-    if not in_cluster(redis.address.host, config.workload.namespace):
-        yield (
-            ("revocation", "redis", "url"),
-            f"the list would travel in plain text from '{redis.address.host}'; write rediss://, "
-            "or plaintext: true where the network itself protects it",
-        )
+    servers: dict[str, RedisServer | None] = {
+        "revocation": config.revocation.redis if config.revocation else None,
+        "sessions": config.sessions.redis if config.sessions else None,
+    }
+    for section, redis in servers.items():
+        if redis is None or redis.tls or redis.plaintext:
+            continue
+        if not in_cluster(redis.address.host, config.workload.namespace):
+            what = "the list" if section == "revocation" else "what pods share"
+            yield (
+                (section, "redis", "url"),
+                f"{what} would travel in plain text from '{redis.address.host}'; write rediss://, "
+                "or plaintext: true where the network itself protects it",
+            )
 
 
 def pushed_credentials_are_our_own(config: Attache) -> Iterator[Problem]:
@@ -353,7 +362,9 @@ RULES = (
     exchanges_fit,
     clients_can_prove_themselves,
     tokens_travel_safely,
-    the_list_travels_safely,
+    what_pods_share_travels_safely,
+    logins_fit,
+    sessions_are_wanted,
     pushed_credentials_are_our_own,
     transactions_stay_inside,
 )

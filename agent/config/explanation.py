@@ -20,8 +20,6 @@ _SEE = "see `attache schema` for what is accepted here"
 _SECRETS = frozenset(
     {"secret", "clientsecret", "password", "apikey", "token", "privatekey", "certificate", "key"}
 )
-# Named by DESIGN.md §3 and §6 and built by later versions: refused by name, not as a typo.
-_LATER = frozenset({"login"})
 
 
 def explain(
@@ -66,8 +64,6 @@ def _unknown(location: Location, model: type[BaseModel]) -> Sentence:
     key = str(location[-1])
     known = keys_at(location[:-1], model)
     plain = key.replace("_", "").replace("-", "").lower()
-    if key in _LATER:
-        return f"'{key}' is not part of this version", "remove it; see the README's table"
     files = [name for name in known if name.endswith("File") or name == "file"] or ["secretFile"]
     if plain in _SECRETS and (plain != "key" or {"keyFile", "file"} & set(known)):
         near = difflib.get_close_matches(f"{key}File", files, n=1) or files[:1]

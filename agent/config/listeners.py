@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, field_validator
 
 from agent.config.fields import Address, Duration, File, Port, Strict, Text
+from agent.config.login import Login
 
 
 def _interface(value: str) -> str:
@@ -46,6 +47,11 @@ class Inbound(Strict):
         default=False,
         description="Callers are strangers: their request ids, trace contexts and baggage are "
         "replaced, and internal tokens are refused.",
+    )
+    login: Login | None = Field(
+        default=None,
+        description="Browsers sign in on every route that is not anonymous and does not say "
+        "itself.",
     )
     access_log: AccessLog = None
 

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from agent.config.cors import Cors, Method
 from agent.config.fields import Strict, Text
+from agent.config.login import Login
 from agent.config.requirements import Requirement
 
 _SEGMENT = re.compile(r"\{[A-Za-z_][A-Za-z0-9_]*\}|[^{}*/%;\\\x00-\x20\x7f?#]+", re.ASCII)
@@ -65,6 +66,9 @@ class Route(Strict):
     )
     anonymous: bool = Field(default=False, description="No token is asked for.")
     require: Requirement | None = None
+    login: Login | None = Field(
+        default=None, description="Browsers sign in here, instead of listeners.inbound.login."
+    )
     cors: Cors | None = Field(
         default=None, description="Which origins may call this route, instead of inbound.cors."
     )
@@ -89,6 +93,8 @@ class Route(Strict):
     def _not_both(self) -> Route:
         if self.anonymous and self.require is not None:
             raise ValueError("anonymous: true and require contradict each other; remove one")
+        if self.anonymous and self.login is not None:
+            raise ValueError("anonymous: true and login contradict each other; remove one")
         return self
 
 

@@ -41,6 +41,8 @@ TITLES: dict[Reason, str] = {
     Reason.RATE_LIMITED: "The identity provider limits requests",
     Reason.DEADLINE: "The decision took too long",
     Reason.INTERNAL_ERROR: "The request could not be decided on",
+    Reason.LOGIN_FAILED: "The sign-in did not succeed",
+    Reason.CROSS_SITE: "The request may come from another site",
 }
 
 # RFC 6750 §3.1: no error code where the request carried no credential at all; everything else that

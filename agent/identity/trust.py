@@ -21,7 +21,7 @@ from agent.identity.issuers.transaction import TransactionIssuer
 from agent.identity.principal import IssuerKind, RawToken, Verified
 from agent.identity.refresh import Refresher, Source
 from agent.identity.sources import Fetch, succeeded
-from agent.identity.verifier import Notice, Verifier
+from agent.identity.verifier import Notice, Stated, Verifier
 from agent.moment import Moment, Waiting, nobody_else
 
 # Issuers that are known by their configuration come before those whose name is discovered: no
@@ -129,6 +129,10 @@ class Trust:
             loaded = load(source.owner, document)
             if loaded is not None:
                 source.state = succeeded(source.state, loaded, now, source.pace, 0.0)
+
+    def statement(self, token: str, audience: str, moment: Moment) -> Stated | Denial:
+        """See `Verifier.statement`."""
+        return self._verifier.statement(token, audience, moment)
 
     def verify(self, token: RawToken, moment: Moment) -> Verified | Denial:
         """See `Verifier.verify`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -15,7 +15,7 @@ from agent.identity.issuers.document import Document, Loaded
 from agent.identity.issuers.entry import Entry, Signed, invalid, unavailable
 from agent.identity.jose import Header, Parsed, opaque, parse
 from agent.identity.jwk import VerificationKey
-from agent.identity.principal import RawToken, Verified
+from agent.identity.principal import IssuerKind, RawToken, Verified
 from agent.identity.refresh import Source
 from agent.moment import Moment
 
@@ -30,6 +30,15 @@ Notice = Callable[[str, object], None]
 """Told what each stage of a verification found: `attache explain` listens, the agent does not."""
 
 _Found = TypeVar("_Found")
+
+
+@dataclass(frozen=True, slots=True)
+class Stated:
+    """What the issuer *issuer_name* said, and nobody else could have. Only a verifier makes one."""
+
+    issuer_name: str
+    kind: IssuerKind
+    signed: Signed
 
 
 @dataclass(slots=True)
@@ -114,6 +123,31 @@ class Verifier:
             return found.reason is not Reason.UNTRUSTED_ISSUER
         return found is not None
 
+    def statement(self, token: str, audience: str, moment: Moment) -> Stated | Denial:
+        """What an issuer of ours says to *audience* in *token*, which opens nothing by itself.
+
+        An ID token, or a logout token: signed by its issuer's key, in time, about a tenant that is
+        accepted. What it must say besides is for whoever asked for it.
+        """
+        parsed = parse(token)
+        if isinstance(parsed, Denial):
+            return parsed
+        iss = parsed.claims.get("iss")
+        if not isinstance(iss, str):
+            return Denial(Reason.MALFORMED_TOKEN, "The token names no issuer.")
+        found = self._locate(iss, parsed.claims)
+        if isinstance(found, Denial):
+            return found
+        entry, source = found
+        keyed = self._key(source, parsed.header, moment)
+        if isinstance(keyed, Denial):
+            return keyed
+        audiences = frozenset({audience})
+        signed = self._signed(parsed, iss, audiences, (), source, *keyed, moment.now)
+        if isinstance(signed, Denial):
+            return signed
+        return entry.elsewhere(signed) or Stated(entry.name, entry.kind, signed)
+
     def _verify(self, token: RawToken, digest: bytes, moment: Moment) -> Verified | Denial:
         parsed = self._found("token", parse(token))
         if isinstance(parsed, Denial):
@@ -134,7 +168,10 @@ class Verifier:
         if isinstance(keyed, Denial):
             return keyed
         loaded, key = keyed
-        signed = self._signed(parsed, iss, entry, source, loaded, key, moment.now)
+        audiences, stand_ins = entry.audiences, entry.stand_ins
+        signed = self._signed(
+            parsed, iss, audiences, stand_ins, source, loaded, key, moment.now
+        )
         if isinstance(signed, Denial):
             return signed
         principal = self._found("principal", entry.principal(signed))
@@ -179,7 +216,8 @@ class Verifier:
         self,
         parsed: Parsed,
         iss: str,
-        entry: Entry,
+        audiences: Collection[str],
+        stand_ins: Collection[str],
         source: Source,
         loaded: Loaded,
         key: VerificationKey,
@@ -192,9 +230,7 @@ class Verifier:
             return times
         denial = (
             self._found("time", expired(times, now, self._skew))
-            or self._found(
-                "audience", other_audience(parsed.claims, entry.audiences, entry.stand_ins)
-            )
+            or self._found("audience", other_audience(parsed.claims, audiences, stand_ins))
             or self._found("time", premature(times, now, self._skew))
         )
         if denial:

@@ -66,9 +66,9 @@ ONE_BAD_PLACE = {
         "envoy: {admin: 127.0.0.1:15000}\nenvoy: {admin: 127.0.0.1:15099} #!",
         "envoy", "written twice, first on line 66", "remove one",
     ),
-    "a login route, which a later version brings": Bad(
+    "a login as nobody": Bad(
         '  - {path: "/api/**", require', '  - {path: "/api/**", login: {}, require',
-        "routes[3].login", "not part of this version", "README",
+        "routes[3].login.identity", "is missing", "identity",
     ),
     "a merge key": Bad(
         "inbound:\n  forward", "inbound:\n  <<: {} #!\n  forward",

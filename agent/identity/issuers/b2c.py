@@ -70,6 +70,10 @@ class B2CIssuer:
             return unavailable() if near else None
         return invalid("The token's policy is not accepted.") if iss in named else None
 
+    def elsewhere(self, signed: Signed) -> Denial | None:
+        """`iss` and the policy's key say it all."""
+        return None
+
     def principal(self, signed: Signed) -> Principal | Denial:
         """Make the caller of an access token."""
         claims = signed.claims

@@ -101,16 +101,22 @@ class EntraIssuer:
                     )
         return None
 
+    def elsewhere(self, signed: Signed) -> Denial | None:
+        """The tenant, the version and the key are those of the document that it was found by."""
+        return (
+            _other_tenant(signed)
+            or _other_version(signed)
+            or _key_of_another_issuer(signed)
+            or _key_of_another_cloud(signed)
+        )
+
     def principal(self, signed: Signed) -> Principal | Denial:
         """Make the caller of an access token, by the stable key `(tid, oid)`."""
         claims = signed.claims
         denial = (
             not_an_access_token(signed.header, claims)
             or misshapen(claims, _SHAPE)
-            or _other_tenant(signed)
-            or _other_version(signed)
-            or _key_of_another_issuer(signed)
-            or _key_of_another_cloud(signed)
+            or self.elsewhere(signed)
         )
         if denial:
             return denial

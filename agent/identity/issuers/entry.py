@@ -62,6 +62,9 @@ class Entry(Protocol):
     def principal(self, signed: Signed) -> Principal | Denial:
         """Who is calling, by the rules of this kind of issuer."""
 
+    def elsewhere(self, signed: Signed) -> Denial | None:
+        """Why *signed*, of whatever kind of token, is none that this issuer may have said."""
+
 
 _ACCESS_TYPES = frozenset({"", "jwt", "at+jwt", "application/jwt", "application/at+jwt"})
 # Claims of tokens that are not meant for an API: ID tokens (OpenID Connect Core §3.1.3.6,

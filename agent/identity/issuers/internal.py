@@ -46,6 +46,10 @@ class InternalIssuer:
         """Ours if `iss` is one of ours to the letter."""
         return self._document if iss in self._issuers else None
 
+    def elsewhere(self, signed: Signed) -> Denial | None:
+        """Nobody signs in at a workload (SECURITY.md 11)."""
+        return invalid("An internal token says nothing about a sign-in.")
+
     def principal(self, signed: Signed) -> Principal | Denial:
         """Make the caller, and the chain of workloads that the request came through."""
         claims = signed.claims

@@ -13,6 +13,7 @@ from redis.backoff import NoBackoff
 from redis.credentials import CredentialProvider
 from redis.retry import Retry
 
+from agent.config.redis import RedisServer
 from agent.config.revocation import RedisList
 
 log = logging.getLogger(__name__)
@@ -41,8 +42,10 @@ class _Password(CredentialProvider):
         return (self._username, password) if self._username else (password,)
 
 
-def client_of(config: RedisList, connected: Callable[[], None]) -> redis.Redis:
-    """Return a client of one connection; *connected* is called whenever that is made anew."""
+def client_of(
+    config: RedisServer, connected: Callable[[], None], connections: int = 1
+) -> redis.Redis:
+    """Return a client of so many connections; *connected* is called for each that is made."""
 
     def on_connect(connection: Any) -> None:
         connection.on_connect()
@@ -67,7 +70,7 @@ def client_of(config: RedisList, connected: Callable[[], None]) -> redis.Redis:
         retry=Retry(NoBackoff(), 0),
         health_check_interval=0,
         single_connection_client=False,
-        max_connections=1,
+        max_connections=connections,
         protocol=2,  # what every Redis-like server speaks
         **options,
     )
