@@ -34,6 +34,7 @@ from agent.identity.fetch import Fetcher
 from agent.identity.revocation.guard import RevocationGuard
 from agent.identity.trust import Trust
 from agent.judge import Judge, Pipelines
+from agent.login.assembly import Entrance, Surroundings
 from agent.pipelines import pipelines
 from agent.randomness import BufferedRandomness
 from agent.telemetry.audit import AuditLog
@@ -80,8 +81,9 @@ class App:
         self._expiry.take(config)
         self._metrics.watch_expiries(self._expiry.seconds)
         self._metrics.watch_key_ages(self._key_ages)
+        self._entrance = self._entrance_of(config, None)
         self._judge = Judge(
-            self._pipelines(config, self._trust, self._credentials),
+            self._pipelines(config, self._trust, self._credentials, self._entrance),
             self._audit,
             self._metrics,
             time.time,
@@ -170,7 +172,9 @@ class App:
         credentials = self._credentials_of(config, self._credentials)
         credentials.start()
         old_trust, old_credentials = self._trust, self._credentials
-        self._judge.pipelines = self._pipelines(config, trust, credentials)
+        entrance = self._entrance_of(config, self._entrance)
+        self._judge.pipelines = self._pipelines(config, trust, credentials, entrance)
+        self._entrance = entrance
         self._revocation.adopt(watch)
         self._trust, self._credentials, self._config = trust, credentials, config
         self._delivery.take(config, credentials.pushed)
@@ -185,13 +189,14 @@ class App:
         """What keeps this agent from being ready, a sentence each; empty when it is."""
         sentences = self._trust.missing() + self._credentials.missing()
         sentences.extend(self._revocation.standing().missing)
+        sentences.extend(self._entrance.missing())
         if self._stopping.is_set():
             sentences.append("the agent is stopping")
         return sentences
 
     def degraded(self) -> list[str]:
         """What an operator has to mend although this agent is ready, a sentence each."""
-        return list(self._revocation.standing().degraded)
+        return [*self._revocation.standing().degraded, *self._entrance.degraded()]
 
     def status(self) -> dict[str, Any]:
         """What the agent knows of itself. No secret is in it."""
@@ -207,13 +212,23 @@ class App:
             "credentials": self._credentials.status(),
             "expiries": self._expiry.documents(),
             "revocation": self._revocation.status(),
+            "sessions": self._entrance.status(),
             "xds": {**asdict(self._ads.status()), "pushed": self._delivery.pushed},
             "contexts": {"live": len(self._contexts), "evicted": self._contexts.evicted},
         }
 
-    def _pipelines(self, config: Attache, trust: Trust, credentials: Credentials) -> Pipelines:
+    def _pipelines(
+        self, config: Attache, trust: Trust, credentials: Credentials, entrance: Entrance
+    ) -> Pipelines:
         revoked = self._revocation.denial
-        return pipelines(config, trust, credentials, self._contexts, self._random, revoked)
+        return pipelines(
+            config, trust, credentials, self._contexts, self._random, revoked, entrance
+        )
+
+    def _entrance_of(self, config: Attache, previous: Entrance | None) -> Entrance:
+        refusal, waiting = self._revocation.refusal, self._pool.waiting
+        around = Surroundings(refusal, self._random, waiting, self._metrics.session)
+        return Entrance(config, around, previous)
 
     def _trust_of(self, config: Attache, previous: Trust | None) -> Trust:
         return Trust.build(config, time.time, self._fetch, previous, self._pool.waiting)

@@ -14,10 +14,10 @@ from typing import Literal
 
 from agent.envoy import check, mistakes
 from agent.errors import Denial, Reason
-from agent.flow.decision import Allow, Decision, Facts
+from agent.flow.decision import Allow, Decision, Facts, Redirect
 from agent.flow.inbound import Inbound
 from agent.flow.outbound import Outbound
-from agent.flow.problem import Challenger, answer, grpc_answer
+from agent.flow.problem import Challenger, answer, grpc_answer, page_answer
 from agent.flow.request import Direction, Request
 from agent.identity.principal import Kind
 from agent.moment import Moment, WouldBlock
@@ -101,8 +101,9 @@ class Judge:
         self, request: Request | None, decision: Decision, now: float, elapsed: float
     ) -> None:
         outcome, facts = decision.outcome, decision.facts
-        reason = outcome.reason if isinstance(outcome, Denial) else None
-        word: Literal["allow", "deny"] = "deny" if isinstance(outcome, Denial) else "allow"
+        denial = outcome.denial if isinstance(outcome, Redirect) else outcome
+        reason = denial.reason if isinstance(denial, Denial) else None
+        word: Literal["allow", "deny"] = "deny" if isinstance(denial, Denial) else "allow"
         principal = facts.verified.principal if facts.verified else None
         if request is not None:
             self._metrics.decision(request.direction, word, reason, facts.rule, elapsed)
@@ -154,6 +155,10 @@ def _encode(decision: Decision, request: Request | None, challenger: Challenger)
     correlation_id = facts.txn or str(uuid.uuid4())
     if isinstance(outcome, Allow):
         return check.allow(outcome, correlation_id, facts.response)
+    if isinstance(outcome, Redirect):
+        return check.redirect(outcome, correlation_id, facts.response)
+    if facts.page:
+        return check.deny(page_answer(outcome, correlation_id), facts.response)
     write = grpc_answer if request is not None and request.is_grpc else answer
     return check.deny(write(outcome, correlation_id, challenger), facts.response)
 

@@ -19,6 +19,7 @@ from agent.flow.transaction import Rule, Transactions
 from agent.identity.revocation.guard import Revoked
 from agent.identity.trust import Trust
 from agent.judge import Pipelines
+from agent.login.assembly import Entrance
 from agent.policy.routes import Routes
 
 
@@ -29,13 +30,19 @@ def pipelines(
     contexts: ContextStore,
     random: Randomness,
     revoked: Revoked,
+    entrance: Entrance | None = None,
 ) -> Pipelines:
-    """Return the pipelines of *config*; a direction without a listener has none."""
+    """Return the pipelines of *config*; a direction without a listener has none.
+
+    *entrance* knows the people with browsers; None where nobody may sign in.
+    """
     inbound = config.listeners.inbound
     outbound = config.listeners.outbound
+    login = inbound.login if inbound else None
+    routes = Routes((*published(config), *config.routes), config.inbound.cors, login)
     return Pipelines(
         inbound=Inbound(
-            routes=Routes((*published(config), *config.routes), config.inbound.cors),
+            routes=routes,
             verify=trust.verify,
             revoked=revoked,
             chain=credentials.chain,
@@ -46,6 +53,7 @@ def pipelines(
             forward=config.inbound.forward,
             swap=credentials.swap,
             transactions=transactions(config, trust),
+            door=entrance.door(routes, trust, credentials) if entrance else None,
         )
         if inbound
         else None,

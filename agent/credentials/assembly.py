@@ -181,6 +181,10 @@ class Credentials:
 
         return swapped
 
+    def client(self, name: str) -> Client:
+        """What asks the authorization server of the identity *name*."""
+        return next(made for identity, made in self._clients.items() if identity.name == name)
+
     def needs_caller(self, destination: Destination) -> bool:
         """Whether doubt about the caller denies the call: it must not turn `either` into app."""
         choice = destination.credential

@@ -29,7 +29,7 @@ from agent.credentials.wire import Call, NoAnswer, Wire
 
 log = logging.getLogger("attache.credentials")
 
-Flow = Literal["obo", "client"]
+Flow = Literal["obo", "client", "login"]
 _RESERVED = frozenset({"openid", "profile", "offline_access"})  # msal adds them and refuses them
 _TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,252}", re.ASCII)
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
@@ -108,8 +108,42 @@ class EntraClient:
             lambda client: client.acquire_token_for_client(list(scopes)),
         )
 
+    def by_code(
+        self, tenant: str, code: str, form: dict[str, str], scopes: list[str], seconds: float
+    ) -> Answer:
+        """Redeem what a person's sign-in at *tenant* (or `organizations`) brought."""
+        more = {name: value for name, value in form.items() if name != "redirect_uri"}
+        return self._ask(
+            "login",
+            tenant,
+            seconds,
+            lambda client: client.client.obtain_token_by_authorization_code(
+                code, redirect_uri=form["redirect_uri"], scope=scopes, data=more
+            ),
+        )
+
+    def by_refresh_token(
+        self, tenant: str, token: str, form: dict[str, str], scopes: list[str], seconds: float
+    ) -> Answer:
+        """Renew what that sign-in brought."""
+        return self._ask(
+            "login",
+            tenant,
+            seconds,
+            lambda client: client.client.obtain_token_by_refresh_token(
+                token,
+                scope=scopes,
+                rt_getter=lambda said: said,
+                on_removing_rt=lambda _: None,
+                on_updating_rt=False,
+                data=form,
+            ),
+        )
+
     def _ask(self, flow: Flow, tenant: str, seconds: float, ask: Callable[[Any], object]) -> Answer:
-        if not _TENANT.fullmatch(tenant) or tenant.lower() in _MANY:
+        # What we ask of a user's token names its tenant; where a person signs in, they name theirs.
+        many = tenant.lower() in _MANY and flow != "login"
+        if not _TENANT.fullmatch(tenant) or many:
             return Answer(0, failure="was not asked: a token's tenant is no tenant's name")
         with self._wire.call(seconds) as call:
             proof = self._prove(call)

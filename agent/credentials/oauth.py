@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote_plus, urlsplit
 
 from agent.config.identities import OAuthIdentity
@@ -111,6 +112,19 @@ class OAuthClient:
             except NoAnswer:
                 pass
             return call.answer
+
+    def described(self, issuer: str, seconds: float) -> dict[str, Any] | None:
+        """What *issuer* says of itself; None where it cannot be asked or is another one."""
+        url = f"{issuer.rstrip('/')}/.well-known/openid-configuration"
+        with self._wire.call(seconds):
+            try:
+                found = self._wire.document(url)
+            except NoAnswer:
+                return None
+            if found is not None and found.get("issuer") != issuer:  # SECURITY.md 32
+                self._wire.forget(url)
+                return None
+            return found
 
     def _authentication(self) -> Authentication | Unproven:
         identity = self.identity

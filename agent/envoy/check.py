@@ -21,7 +21,7 @@ from google.rpc.status_pb2 import Status
 
 from agent.envoy import wire
 from agent.envoy.mistakes import hides_headers
-from agent.flow.decision import Allow, Headers, Part
+from agent.flow.decision import Allow, Headers, Part, Redirect
 from agent.flow.problem import Answer
 from agent.flow.request import Direction, Request
 
@@ -84,6 +84,7 @@ def read(message: bytes) -> Request:
         preflight=extensions.get("preflight", "") == "answered",
         headers_listed=extensions.get("headers", "") == "listed",
         unmatched=bool(unmatched),
+        body=http.body,
     )
     if request.passthrough and hides_headers(request):
         # A token of ours that we do not see would go to a host that nobody named.
@@ -169,7 +170,31 @@ def deny(answer: Answer, response: Headers = ()) -> bytes:
     return encoded
 
 
+def redirect(to: Redirect, correlation_id: str, response: Headers = ()) -> bytes:
+    """Encode a redirect: a denial to Envoy, with further headers for the browser."""
+    if to.status not in (302, 303):
+        raise ValueError(f"status {to.status} would send a form on")  # RFC 9700 §4.12
+    headers = (
+        ("location", to.location),
+        ("cache-control", "no-store"),
+        ("referrer-policy", "no-referrer"),
+        ("x-correlation-id", correlation_id),
+        *response,
+    )
+    encoded: bytes = CheckResponse(
+        status=Status(code=UNAUTHENTICATED),
+        denied_response=DeniedHttpResponse(
+            status=HttpStatus(code=to.status),
+            headers=[_option(name, value) for name, value in headers],
+        ),
+    ).SerializeToString()
+    return encoded
+
+
 def _option(name: str, value: str) -> HeaderValueOption:
+    """Overwriting, also for several of one name: in a denial Envoy writes each of them, and drops
+    those that should be appended [M].
+    """
     _refuse_bad_name(name)
     _refuse_bad_value(name, value)
     return HeaderValueOption(

@@ -18,6 +18,7 @@ from envoy.extensions.request_id.uuid.v3 import uuid_pb2
 
 from agent.config.attache import Attache
 from agent.config.listeners import Inbound, Outbound
+from agent.config.login_rules import written
 from agent.envoy import routes, scrub
 from agent.envoy.access_log import access_log
 from agent.envoy.filters import ext_authz, forward_proxy, router
@@ -38,7 +39,8 @@ def inbound(
     """Return how callers are read: suspicious of paths, headers, sizes and slowness."""
     manager = _common(routes.INBOUND, inline, streams=100)
     manager.access_log.extend(access_log(listener.access_log, routes.INBOUND))
-    manager.http_filters.extend([ext_authz(), scrub.last(), router()])
+    browsers = any(written(config))
+    manager.http_filters.extend([ext_authz(browsers), scrub.last(), router()])
     manager.early_header_mutation_extensions.append(scrub.callers(listener.edge))
     manager.normalize_path.CopyFrom(flag(True))
     manager.merge_slashes = True

@@ -43,9 +43,25 @@ READ_HEADERS = (
 )
 
 
-def ext_authz() -> hcm.HttpFilter:
-    """Ask the agent about the request; whatever goes wrong denies it (SECURITY.md 17)."""
-    names = [string_pb2.StringMatcher(exact=name) for name in READ_HEADERS]
+# What it reads besides where people sign in.
+BROWSER_HEADERS = (
+    "cookie",
+    "accept",
+    "upgrade",
+    "x-requested-with",
+    "sec-fetch-dest",
+    "sec-fetch-mode",
+    "sec-fetch-site",
+)
+
+
+def ext_authz(browsers: bool = False) -> hcm.HttpFilter:
+    """Ask the agent about the request; whatever goes wrong denies it (SECURITY.md 17).
+
+    *browsers*: people sign in here, and the agent reads their cookies.
+    """
+    read = (*READ_HEADERS, *BROWSER_HEADERS) if browsers else READ_HEADERS
+    names = [string_pb2.StringMatcher(exact=name) for name in read]
     return _filter(
         EXT_AUTHZ,
         pack(
@@ -69,6 +85,18 @@ def asked_with(**extensions: str) -> dict[str, any_pb2.Any]:
     """
     # Ours lists every header that we read (`READ_HEADERS`).
     settings = ext_authz_pb2.CheckSettings(context_extensions={**extensions, "headers": "listed"})
+    return {EXT_AUTHZ: pack(ext_authz_pb2.ExtAuthzPerRoute(check_settings=settings))}
+
+
+def shown_body(most: int, **extensions: str) -> dict[str, any_pb2.Any]:
+    """Return what `asked_with` does, and have the body shown; one of over *most* bytes is refused.
+
+    Nothing but our own small answers is asked so: a body that is waited for hangs a stream.
+    """
+    settings = ext_authz_pb2.CheckSettings(
+        context_extensions=extensions,
+        with_request_body=ext_authz_pb2.BufferSettings(max_request_bytes=most),
+    )
     return {EXT_AUTHZ: pack(ext_authz_pb2.ExtAuthzPerRoute(check_settings=settings))}
 
 

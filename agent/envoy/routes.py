@@ -11,14 +11,17 @@ from envoy.type.matcher.v3 import string_pb2
 from agent.config.attache import Attache
 from agent.config.destinations import Destination
 from agent.config.fields import Address
+from agent.config.login_rules import written
 from agent.credentials.credential import Injection
 from agent.envoy.clusters import ADMIN, APPLICATION, PASSTHROUGH, cluster_of
-from agent.envoy.filters import asked_with
+from agent.envoy.filters import asked_with, shown_body
 from agent.envoy.injection import NOTHING_PUSHED, Pushed, pushing_cluster, unasked
 from agent.envoy.proto import number, seconds
 
 INBOUND = "inbound"
 OUTBOUND = "outbound"
+SIGNED_OUT_PATH = "/.attache/backchannel-logout"
+LOGOUT_BYTES = 32 * 1024  # of a logout token: a token may have 16 KiB (SECURITY.md 13)
 JWKS_PATH = "/.well-known/jwks.json"
 # Marks what passthrough let go, so that a request which comes back to us ends here.
 PASSED = "x-attache-passed"
@@ -72,6 +75,8 @@ def _inbound(config: Attache) -> route_pb2.RouteConfiguration:
         )
     if config.inbound.cors or any(route.cors for route in config.routes):
         host.routes.append(_preflight())
+    if config.revocation and any(written(config)):
+        host.routes.append(_signed_out_elsewhere())
     host.routes.append(
         route_components_pb2.Route(
             name=APPLICATION,
@@ -100,6 +105,20 @@ def _preflight() -> route_components_pb2.Route:
         match=route_components_pb2.RouteMatch(prefix="/", headers=[method, *present]),
         direct_response=route_components_pb2.DirectResponseAction(status=200),
         typed_per_filter_config=asked_with(**_ASKED_INBOUND, preflight="answered"),
+    )
+
+
+def _signed_out_elsewhere() -> route_components_pb2.Route:
+    """Return the answer to a provider that ended a session, if the agent believes it.
+
+    OpenID Connect Back-Channel Logout 1.0 §2.8: 200, and nothing may keep it.
+    """
+    return route_components_pb2.Route(
+        name="signed-out",
+        match=route_components_pb2.RouteMatch(path=SIGNED_OUT_PATH),
+        direct_response=route_components_pb2.DirectResponseAction(status=200),
+        response_headers_to_add=[_overwrite("cache-control", "no-store")],
+        typed_per_filter_config=shown_body(LOGOUT_BYTES, **_ASKED_INBOUND),
     )
 
 

@@ -28,8 +28,9 @@ _OVERWRITE = b"\x12\x00\x18\x02"
 # append {value: true}, of the same length; append_action APPEND_IF_EXISTS_OR_ADD is 0, which proto3
 # does not write
 _APPEND = b"\x12\x02\x08\x01"
-# Lists of HTTP to which the application may have an entry of its own (RFC 9110 §12.5.5)
-_JOINED = frozenset({"vary"})
+# What the application may have entries of its own for (RFC 9110 §12.5.5), and what cannot stand
+# in one line (RFC 6265 §3)
+JOINED = frozenset({"vary", "set-cookie"})
 
 _TAGS = tuple(bytes((number << 3 | 2,)) for number in range(16))
 _SHORT = tuple(bytes((size,)) for size in range(0x80))
@@ -51,7 +52,7 @@ def ok_response(
     pieces += [_field(_HEADERS_TO_REMOVE, name.encode()) for name in remove]
     for name, value in response_headers:
         text = value.encode()
-        action = _APPEND if name in _JOINED else _OVERWRITE
+        action = _APPEND if name in JOINED else _OVERWRITE
         pieces += (_before(_RESPONSE_HEADERS_TO_ADD, name, len(text)), text, action)
     return _field(_OK_RESPONSE, b"".join(pieces))
 

@@ -61,6 +61,29 @@ class Allow(NamedTuple):
         return tuple(name for part in (self.own, *self.shared) for name in part.remove)
 
 
+class Redirect(NamedTuple):
+    """Send the browser to *location*: to sign in, where *denial* says why, or back from there."""
+
+    location: str
+    denial: Denial | None = None
+    status: int = 302
+
+
+Outcome = Allow | Denial | Redirect
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """The session by which a request came, instead of a bearer token.
+
+    `asked` is what its sign-in was asked to show, `begun` when that was, in UTC seconds.
+    """
+
+    id: str
+    asked: str
+    begun: float
+
+
 @dataclass(slots=True)
 class Facts:
     """What the audit record will say; filled in as the pipeline learns it.
@@ -68,6 +91,7 @@ class Facts:
     `itself` names this workload where it spoke for itself and no caller stands behind the call.
     `link` is how an outbound call found its caller: `resolved`, `none`, or the reason why not.
     `response` goes to the caller whatever the answer is: without it no script could read a denial.
+    `page`: a person reads a denial, and not a program.
     """
 
     txn: str = ""
@@ -81,10 +105,12 @@ class Facts:
     link: str | None = None
     itself: str | None = None
     response: Headers = ()
+    carried: Carried | None = None
+    page: bool = False
 
 
 class Decision(NamedTuple):
     """One answer and its facts."""
 
-    outcome: Allow | Denial
+    outcome: Outcome
     facts: Facts

@@ -12,7 +12,8 @@ from agent.context.store import ContextStore
 from agent.credentials.transaction import HEADER as TXN_TOKEN
 from agent.errors import Denial, Reason
 from agent.flow.correlation import Correlation, Randomness, inbound_correlation
-from agent.flow.decision import Allow, Decision, Facts, Headers, Part
+from agent.flow.decision import Allow, Decision, Facts, Headers, Outcome, Part
+from agent.flow.door import Door
 from agent.flow.headers import CORRELATION, REQUEST_ID, Badge, underscored
 from agent.flow.request import Request
 from agent.flow.transaction import Transactions
@@ -50,6 +51,7 @@ class Inbound:
     forward: str
     swap: Swap | None
     transactions: Transactions | None = None
+    door: Door | None = None
 
     def decide(self, request: Request, moment: Moment) -> Decision:
         """Decide on one request. Every path that does not reach the last line denies."""
@@ -61,6 +63,8 @@ class Inbound:
             return Decision(path, facts)
         facts.path = path.text
         strip = self.badge.strip(request.underscores_refused)
+        if self.door and (answer := self.door.answer(request, path, facts, moment)):
+            return Decision(answer, facts)
         if request.preflight and (granted := self._preflight(request, path, facts, strip)):
             return granted
         rule = self.routes.match(request.method, request.host, path)
@@ -71,23 +75,41 @@ class Inbound:
         if request.preflight and (rule.anonymous or request.header("authorization")):
             return Decision(_not_shared(), facts)  # Envoy, and not the application, would say 200
         if rule.anonymous:
-            return self._let_in(None, None, ids, facts, strip, moment)
-        token = one_bearer(request.headers.get("authorization"))
-        if isinstance(token, Denial):
-            return Decision(token, facts)
-        verified = self.verify(token, moment)
-        if isinstance(verified, Denial):
-            return Decision(verified, facts)
-        facts.verified = verified
-        if revoked := self.revoked(verified, moment.now):
-            return Decision(revoked, facts)
-        permitted = self._permit(verified, rule, moment.now)
-        if isinstance(permitted, Denial):
-            return Decision(permitted, facts)
-        transaction = self._transaction(request, verified, moment)
+            return self._let_in(None, None, request, ids, facts, strip, moment)
+        caller = self._caller(request, rule, facts, moment)
+        if isinstance(caller, Denial):
+            return Decision(self._turned_away(caller, request, rule, facts, moment), facts)
+        transaction = self._transaction(request, caller, moment)
         if isinstance(transaction, Denial):
             return Decision(transaction, facts)
-        return self._let_in(verified, transaction, ids, facts, strip, moment)
+        return self._let_in(caller, transaction, request, ids, facts, strip, moment)
+
+    def _caller(
+        self, request: Request, rule: Rule, facts: Facts, moment: Moment
+    ) -> Verified | Denial:
+        """Who is calling, if *rule* lets them: token, verification, revocation, requirement."""
+        token: RawToken | Denial
+        if rule.login and self.door and not request.header("authorization"):
+            token = self.door.bring(request, rule.login, facts, moment)
+        else:
+            token = one_bearer(request.headers.get("authorization"))
+        if isinstance(token, Denial):
+            return token
+        verified = self.verify(token, moment)
+        if isinstance(verified, Denial):
+            return verified
+        facts.verified = verified
+        if revoked := self.revoked(verified, moment.now):
+            return revoked
+        permitted = self._permit(verified, rule, moment.now)
+        return permitted if isinstance(permitted, Denial) else verified
+
+    def _turned_away(
+        self, denial: Denial, request: Request, rule: Rule, facts: Facts, moment: Moment
+    ) -> Outcome:
+        if rule.login is None or self.door is None or request.header("authorization"):
+            return denial
+        return self.door.turned_away(request, rule.login, denial, facts, moment)
 
     def _transaction(
         self, request: Request, verified: Verified, moment: Moment
@@ -124,6 +146,7 @@ class Inbound:
         self,
         verified: Verified | None,
         transaction: Verified | None,
+        request: Request,
         ids: Correlation,
         facts: Facts,
         strip: Part,
@@ -149,13 +172,18 @@ class Inbound:
             ("baggage", baggage),
             ("tracestate", tracestate),
         )
-        if shown and not given:
+        if shown and (not given or facts.carried):
             own = (*own, ("authorization", f"Bearer {shown}"))
         # With a given one it stands there already: the one credential that was verified.
         removed = () if shown else ("authorization",)
         if self.transactions is not None:  # what nobody verified must not look verified
             unverified = () if transaction else (TXN_TOKEN,)
             removed = (*removed, *unverified, *_TXN_VARIANTS)
+        others = self.door.others(request) if self.door else None
+        if others:
+            own = (*own, ("cookie", others))
+        elif others is not None:  # nothing but the session, which goes no further
+            removed = (*removed, "cookie")
         return Decision(
             Allow(
                 own=Part(own, removed, (("txn", caller.txn),)),

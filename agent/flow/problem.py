@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import json
 from dataclasses import dataclass
 
@@ -108,6 +109,34 @@ def grpc_answer(denial: Denial, correlation_id: str, challenger: Challenger) -> 
     message = f"{denial.reason}: {denial.detail} (correlation id {correlation_id})"
     headers = ((REASON, denial.reason.value), *_headers(denial, correlation_id, challenger))
     return Answer(denial.status, headers, message)
+
+
+_PAGE = """<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>{title}</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<style>body{{font:16px/1.5 system-ui,sans-serif;max-width:34rem;margin:15vh auto;padding:0 1rem}}
+small{{color:#666}}</style></head><body><h1>{title}</h1><p>{detail}</p>
+<p><a href="/">Start again</a></p><p><small>{reason} · {correlation_id}</small></p></body></html>
+"""
+
+
+def page_answer(denial: Denial, correlation_id: str) -> Answer:
+    """Write *denial* down for a person: what our own paths say to a browser."""
+    words = {
+        "title": TITLES[denial.reason],
+        "detail": denial.detail,
+        "reason": denial.reason.value,
+        "correlation_id": correlation_id,
+    }
+    headers = (
+        ("content-type", "text/html; charset=utf-8"),
+        ("cache-control", "no-store"),
+        ("referrer-policy", "no-referrer"),
+        ("content-security-policy", "default-src 'none'; style-src 'unsafe-inline'"),
+        *_headers(denial, correlation_id, Challenger()),
+    )
+    body = _PAGE.format(**{name: html.escape(word) for name, word in words.items()})
+    return Answer(denial.status, headers, body)
 
 
 def _headers(denial: Denial, correlation_id: str, challenger: Challenger) -> list[tuple[str, str]]:

@@ -24,7 +24,8 @@ class Request(NamedTuple):
     `underscores_refused`: this Envoy lets no header with a `_` in its name come in.
     `preflight`: once allowed, Envoy answers this OPTIONS itself; no application sees it.
     `headers_listed`: every header that we read is among those which Envoy shows us. `unmatched`:
-    the route is for hosts that no destination names.
+    the route is for hosts that no destination names. `body` is there only where our route has it
+    sent.
     """
 
     direction: Direction
@@ -38,6 +39,7 @@ class Request(NamedTuple):
     preflight: bool = False
     headers_listed: bool = False
     unmatched: bool = False
+    body: str = ""
 
     @property
     def is_grpc(self) -> bool:

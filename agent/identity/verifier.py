@@ -169,9 +169,7 @@ class Verifier:
             return keyed
         loaded, key = keyed
         audiences, stand_ins = entry.audiences, entry.stand_ins
-        signed = self._signed(
-            parsed, iss, audiences, stand_ins, source, loaded, key, moment.now
-        )
+        signed = self._signed(parsed, iss, audiences, stand_ins, source, loaded, key, moment.now)
         if isinstance(signed, Denial):
             return signed
         principal = self._found("principal", entry.principal(signed))

@@ -36,7 +36,8 @@ class Asked:
     @property
     def text(self) -> str:
         """One text by which two are compared; empty for none."""
-        return json.dumps([self.claims, self.acr_values, self.max_age]) if any(astuple(self)) else ""
+        said = astuple(self)
+        return json.dumps(said) if any(said) else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address
 
 from agent.config.cors import Cors
+from agent.config.login import Login
 from agent.config.requirements import Requirement
 from agent.config.routes import Route, template
 from agent.errors import Denial, Reason
@@ -36,6 +37,7 @@ class Rule:
     anonymous: bool
     requirement: Requirement
     cors: Sharing
+    login: Login | None = None
 
     def matches(self, segments: tuple[str, ...], template: tuple[str | None, ...]) -> bool:
         """Whether *segments* fit *template*, which is this rule's own or its folded one."""
@@ -51,10 +53,12 @@ class Rule:
 class Routes:
     """The compiled routes of one configuration, in their order."""
 
-    def __init__(self, routes: Iterable[Route], cors: Cors | None = None) -> None:
+    def __init__(
+        self, routes: Iterable[Route], cors: Cors | None = None, login: Login | None = None
+    ) -> None:
         self.cors = Sharing(cors)
         """For answers to what no route allows, and of routes that do not say themselves."""
-        self._rules = tuple(compiled(route, self.cors) for route in routes)
+        self._rules = tuple(compiled(route, self.cors, login) for route in routes)
 
     @property
     def rules(self) -> tuple[Rule, ...]:
@@ -137,8 +141,8 @@ def _rule_host(host: str) -> str:
     return name
 
 
-def compiled(route: Route, cors: Sharing = NOBODY) -> Rule:
-    """One route, ready to be matched; *cors* holds where it does not say itself."""
+def compiled(route: Route, cors: Sharing = NOBODY, login: Login | None = None) -> Rule:
+    """One route, ready to be matched; *cors* and *login* hold where it does not say itself."""
     segments, open_ended = template(route.path)
     return Rule(
         pattern=route.path,
@@ -150,4 +154,5 @@ def compiled(route: Route, cors: Sharing = NOBODY) -> Rule:
         anonymous=route.anonymous,
         requirement=route.require or MATCH_ANYTHING,
         cors=Sharing(route.cors) if route.cors else cors,
+        login=None if route.anonymous else route.login or login,
     )

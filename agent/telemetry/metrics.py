@@ -62,6 +62,9 @@ class Metrics:
         self._links = self._counter(
             "attache_link_total", "How an outbound call found its caller.", ("outcome",)
         )
+        self._sessions = self._counter(
+            "attache_sessions_total", "What happened to sessions of people who sign in.", ("event",)
+        )
         self._nacks = self._counter(
             "attache_xds_nacks_total", "Resources that Envoy refused.", ("type",)
         )
@@ -98,6 +101,10 @@ class Metrics:
     def link(self, outcome: str) -> None:
         """Count how one outbound call found its caller: by which carrier, or why not."""
         self._links.add(outcome)
+
+    def session(self, event: str) -> None:
+        """Count what happened to a session: a word of `agent.login`."""
+        self._sessions.add(event)
 
     def header_values_dropped(self, count: int) -> None:
         """Count claim values that were left out of headers (SECURITY.md 22)."""

@@ -10,7 +10,7 @@ from agent.config.finding import ConfigInvalid, Finding
 from agent.config.revocation import Revocation
 from agent.errors import Denial
 from agent.identity.fetch import Fetcher
-from agent.identity.principal import Verified
+from agent.identity.principal import Principal, Verified
 from agent.identity.revocation.file_source import FileSource
 from agent.identity.revocation.listing import MAX_BYTES
 from agent.identity.revocation.redis_source import RedisSource
@@ -52,6 +52,11 @@ class RevocationGuard:
         """`Revoked` by the list in force."""
         watch = self._watch
         return watch.denial(verified, now) if watch is not None else None
+
+    def refusal(self, principal: Principal, now: float) -> Denial | None:
+        """Why a session of *principal* is refused by the list in force."""
+        watch = self._watch
+        return watch.refusal(principal, now) if watch is not None else None
 
     def start(self) -> None:
         """Read the list and watch it; waits a moment for the first look."""

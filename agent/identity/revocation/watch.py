@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from agent.config.revocation import Revocation
 from agent.errors import Denial, Reason
-from agent.identity.principal import Verified
+from agent.identity.principal import Principal, Verified
 from agent.identity.revocation.entry import Entry, rfc3339
 from agent.identity.revocation.snapshot import Remembered, Snapshot
 from agent.identity.revocation.state import (
@@ -85,10 +85,14 @@ class RevocationWatch:
 
         Asked on every request: no lock, and no more than a comparison while nothing is revoked.
         """
+        return self.refusal(verified.principal, now)
+
+    def refusal(self, principal: Principal, now: float) -> Denial | None:
+        """Why a token or a session of *principal* is refused at *now*; see `denial`."""
         known = self._state.revocations
         if known is None or now >= self._good_until:
             return UNKNOWN
-        entry = known.find(verified.principal, now)
+        entry = known.find(principal, now)
         if entry is None:
             return None
         self._on_hit(entry.kind)
