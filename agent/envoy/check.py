@@ -65,7 +65,7 @@ def read(message: bytes) -> Request:
             "a Check without an HTTP request came in. Use the HTTP filter "
             "envoy.filters.http.ext_authz, not the network filter of the same name"
         )
-    if http.body or http.raw_body:
+    if (http.body or http.raw_body) and extensions.get("body", "") != "shown":
         raise NotARequest(
             "Envoy sent a request's body along. Remove with_request_body from ext_authz: it holds "
             "streams up, and no decision of ours asks for a body"

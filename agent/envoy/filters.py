@@ -94,7 +94,7 @@ def shown_body(most: int, **extensions: str) -> dict[str, any_pb2.Any]:
     Nothing but our own small answers is asked so: a body that is waited for hangs a stream.
     """
     settings = ext_authz_pb2.CheckSettings(
-        context_extensions=extensions,
+        context_extensions=extensions | {"body": "shown"},
         with_request_body=ext_authz_pb2.BufferSettings(max_request_bytes=most),
     )
     return {EXT_AUTHZ: pack(ext_authz_pb2.ExtAuthzPerRoute(check_settings=settings))}

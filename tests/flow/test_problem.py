@@ -174,6 +174,8 @@ ANSWERS: dict[Reason, tuple[int, str | None]] = {  # status; error of the challe
     Reason.RATE_LIMITED: (503, None),
     Reason.DEADLINE: (503, None),
     Reason.INTERNAL_ERROR: (500, None),
+    Reason.LOGIN_FAILED: (403, None),
+    Reason.CROSS_SITE: (403, None),
 }
 
 

@@ -124,6 +124,7 @@ def test_the_exposition_is_what_prometheus_reads(metrics: Metrics) -> None:
         "attache_decision_seconds",
         "attache_token_requests_total",
         "attache_link_total",
+        "attache_sessions_total",
         "attache_header_values_dropped_total",
         "attache_audit_dropped_total",
         "attache_xds_nacks_total",
