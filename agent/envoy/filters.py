@@ -83,9 +83,7 @@ def asked_with(**extensions: str) -> dict[str, any_pb2.Any]:
 
     Envoy's own word, never the request's: SECURITY.md 25.
     """
-    # Ours lists every header that we read (`READ_HEADERS`).
-    settings = ext_authz_pb2.CheckSettings(context_extensions={**extensions, "headers": "listed"})
-    return {EXT_AUTHZ: pack(ext_authz_pb2.ExtAuthzPerRoute(check_settings=settings))}
+    return _per_route(_check_settings(extensions))
 
 
 def shown_body(most: int, **extensions: str) -> dict[str, any_pb2.Any]:
@@ -93,10 +91,17 @@ def shown_body(most: int, **extensions: str) -> dict[str, any_pb2.Any]:
 
     Nothing but our own small answers is asked so: a body that is waited for hangs a stream.
     """
-    settings = ext_authz_pb2.CheckSettings(
-        context_extensions=extensions | {"body": "shown"},
-        with_request_body=ext_authz_pb2.BufferSettings(max_request_bytes=most),
-    )
+    settings = _check_settings(extensions | {"body": "shown"})
+    settings.with_request_body.CopyFrom(ext_authz_pb2.BufferSettings(max_request_bytes=most))
+    return _per_route(settings)
+
+
+def _check_settings(extensions: dict[str, str]) -> ext_authz_pb2.CheckSettings:
+    # Ours lists every header that we read (`READ_HEADERS`).
+    return ext_authz_pb2.CheckSettings(context_extensions=extensions | {"headers": "listed"})
+
+
+def _per_route(settings: ext_authz_pb2.CheckSettings) -> dict[str, any_pb2.Any]:
     return {EXT_AUTHZ: pack(ext_authz_pb2.ExtAuthzPerRoute(check_settings=settings))}
 
 
