@@ -19,7 +19,7 @@ from rich.markup import escape
 
 from demo import people
 from demo.child import StartFailed
-from demo.journeys import crowd, gateway, suite, tasks, worker
+from demo.journeys import browser, crowd, gateway, suite, tasks, worker
 from demo.ports import NoFreePort
 from demo.screen import Screen, console
 from demo.stage import Stage
@@ -77,6 +77,7 @@ def play(stage: Stage, out: Console, began: float) -> bool:
     _play(screen, "Worker", lambda: worker.run(stage), screen.worker)
     _play(screen, "Suite", lambda: suite.run(stage), screen.suite)
     _play(screen, "Crowd", lambda: crowd.run(stage), screen.crowd)
+    _play(screen, "Browser", lambda: browser.run(stage), screen.browser)
     screen.summary(stage.seconds_to_start, time.monotonic() - began)
     return screen.passed
 
@@ -96,6 +97,12 @@ def _stay(stage: Stage, out: Console) -> None:
     url = {name: stage.pods[name].url for name in ("tasks", "gateway", "portal")}
     out.print()
     out.rule("[bold]Try it[/]", align="left", style="dim")
+    out.print(f"[bold]In a browser:[/] {stage.pods['tasks'].page}/", soft_wrap=True)
+    out.print(
+        f"  sign in as {ada.username} with {ada.password}; the local provider's certificate is\n"
+        f"  made for this run: accept it, or let the browser trust {stage.ca_file}",
+        markup=False, soft_wrap=True,
+    )  # fmt: skip
     lines = (
         "# a token for Ada; Ed, Rita, Zoë and Nick are in demo/directory.yaml",
         f"token() {{ curl -s --cacert {stage.folder}/idp/ca.pem \\",

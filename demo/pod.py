@@ -129,6 +129,11 @@ class Pod:
         return f"http://127.0.0.1:{self.at.inbound}"
 
     @property
+    def page(self) -> str:
+        """Where a browser reaches it: under a name for which it keeps cookies as if over TLS."""
+        return f"http://localhost:{self.at.inbound}"
+
+    @property
     def proxy(self) -> str:
         """Where its program reaches others."""
         return f"http://127.0.0.1:{self.at.outbound}"

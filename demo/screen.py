@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from demo.journeys.browser import Signed
 from demo.journeys.crowd import Crowd
 from demo.journeys.gateway import Gateway, actors
 from demo.journeys.outcome import Check, Claims, Record
@@ -118,6 +119,17 @@ class Screen:
         self._out.print(f"  [bold {colour}]crossings: {found.crossings}[/]")
         self._made(found.checks)
 
+    def browser(self, found: Signed) -> None:
+        """The sixth journey."""
+        self._title(6, "Browser", "Ada signs in at the gateway, and her session stays there")
+        self._picture(*(f"└▶ {_bare(hop)}" for hop in found.hops))
+        self._picture(
+            f"the cookie has {found.cookie_bytes} bytes; "
+            f"Notify: [green]{found.answer.get('notification_status')}[/]  "
+            f"Audit: [green]{found.answer.get('audit_status')}[/]"
+        )
+        self._made(found.checks)
+
     def broken(self, name: str, error: Exception) -> None:
         """A journey that did not reach its end."""
         check = Check(
@@ -202,6 +214,12 @@ class Screen:
 def short(value: object) -> str:
     """A value without the middle of its GUIDs; a dash for nothing."""
     return _GUID.sub(r"\1…\2", str(value)) if value else NONE
+
+
+def _bare(url: str) -> str:
+    """An address without what is secret or long in it."""
+    address, query, _ = url.partition("?")
+    return escape(f"{address}{'?…' if query else ''}")
 
 
 def _shown(name: str, claims: Claims) -> str:

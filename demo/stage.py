@@ -11,7 +11,9 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed, wait
+from dataclasses import replace
 from pathlib import Path
+from secrets import token_urlsafe
 from typing import Any
 
 from demo import trust
@@ -19,7 +21,7 @@ from demo.child import ROOT, Child
 from demo.idp.directory import Directory, User
 from demo.idp.dumping import dump
 from demo.idp.loading import load_file
-from demo.people import CROWD, SignIn, with_crowd
+from demo.people import CROWD, TASK_API, SignIn, with_crowd
 from demo.pod import SERVICES, Addresses, Pod, Service, envoy, tool
 from demo.ports import Ports
 from demo.waiting import NotInTime, until
@@ -73,6 +75,11 @@ class Stage:
     def authority(self) -> str:
         """The identity provider's base URL."""
         return f"https://localhost:{self._idp_port}"
+
+    @property
+    def ca_file(self) -> Path:
+        """What the identity provider's TLS is verified by."""
+        return self._state / "ca.pem"
 
     @property
     def idp(self) -> SignIn:
@@ -194,6 +201,7 @@ class Stage:
                 child.stop()
 
     def _lay_out(self) -> None:
+        self._register_browsers()
         (self.folder / "directory.json").write_text(dump(self.directory))
         secrets = self.folder / "secrets"
         secrets.mkdir(mode=0o700)
@@ -202,9 +210,18 @@ class Stage:
                 (secrets / app.name).write_text(app.secrets[0].value)
                 (secrets / app.name).chmod(0o600)
         signing = [pod.service.workload for pod in self.pods.values() if pod.service.signs]
+        (secrets / "session-keys").write_text(token_urlsafe(32))
+        (secrets / "session-keys").chmod(0o600)
         trust.lay_out(signing, self.folder / "keys", self.folder / "trust.json")
         for pod in self.pods.values():
             self.render(pod)
+
+    def _register_browsers(self) -> None:
+        """Where the provider may send people back to, which is known only now."""
+        app, pod = self.directory.app(TASK_API), self.pods.get("tasks")
+        if app and pod:
+            uris = (f"{pod.page}/.attache/callback", f"{pod.page}/")
+            self.directory = self.directory.with_app(replace(app, redirect_uris=uris))
 
     def _wire_to(self, name: str) -> int:
         # a service that this stage leaves out is called as well, and does not answer

@@ -55,6 +55,7 @@ def discovery(names: Names, segment: str, issuer_tenant: str, version: int) -> D
         "issuer": issuer,
         "authorization_endpoint": f"{base}/{segment}/{oauth}/authorize",
         "token_endpoint": f"{base}/{segment}/{oauth}/token",
+        "end_session_endpoint": f"{base}/{segment}/{oauth}/logout",
         "jwks_uri": f"{base}/{segment}/{keys}",
         "cloud_instance_name": settings.cloud_instance_name,
         "cloud_graph_host_name": "graph.windows.net",

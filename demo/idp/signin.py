@@ -61,6 +61,18 @@ def sign_in(world: World) -> Blueprint:
             return _page(app=app, asked=asked, username=username)
         return _attempt(world, segment, app, asked)
 
+    @face.get("/<segment>/oauth2/logout")
+    @face.get("/<segment>/oauth2/v2.0/logout")
+    def logout(segment: str) -> Response:
+        # No session is kept here; RP-Initiated Logout 1.0 §3: back only to where is registered
+        back = request.args.get("post_logout_redirect_uri", "")
+        app = world.desk().directory.app(request.args.get("client_id", ""))
+        if app is None or back not in app.redirect_uris:
+            return Response("You are signed out.", mimetype="text/plain")
+        answer = redirect(back)
+        assert isinstance(answer, Response)
+        return answer
+
     return face
 
 

@@ -10,9 +10,10 @@ from typing import Any
 
 import httpx
 from fastapi import FastAPI, HTTPException, Request
+from fastapi.responses import HTMLResponse
 from pydantic import BaseModel
 
-from demo.services import journal
+from demo.services import board, journal
 from demo.services.caller import who
 
 NOTIFICATION = os.environ.get("NOTIFICATION_URL", "http://notification.shop:8001")
@@ -42,6 +43,18 @@ class NewTask(BaseModel):
 async def healthz() -> dict[str, str]:
     """Say that we are up."""
     return {"status": "ok"}
+
+
+@app.get("/", response_class=HTMLResponse)
+async def welcome() -> str:
+    """The front page."""
+    return board.welcome()
+
+
+@app.get("/board", response_class=HTMLResponse)
+async def page(request: Request) -> str:
+    """The tasks as a page."""
+    return board.board(who(request.headers))
 
 
 @app.post("/api/tasks", status_code=201)
