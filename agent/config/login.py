@@ -6,7 +6,7 @@ import re
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from agent.config.fields import Duration, File, Name, Strict, Text, secure_url
 from agent.config.redis import RedisServer
@@ -43,6 +43,14 @@ def _tenant(value: str) -> str:
     return value
 
 
+# What binds an answer to its browser, and what this model says in words of its own.
+_OURS = frozenset(
+    {"client_id", "client_secret", "response_type", "response_mode", "redirect_uri", "scope"}
+    | {"state", "nonce", "code_challenge", "code_challenge_method", "resource", "request"}
+    | {"request_uri", "claims"}
+)
+
+
 class Login(Strict):
     """Browsers without a session are sent to sign in; bearer tokens go on working beside it."""
 
@@ -56,6 +64,14 @@ class Login(Strict):
             "offline_access are added.",
         )
     )
+    resource: Text | None = Field(
+        default=None,
+        description="For which API the token is, where a server wants to be told (RFC 8707).",
+    )
+    parameters: dict[str, Text] = Field(
+        default_factory=dict,
+        description="Further parameters of the authorization request, as prompt or audience.",
+    )
     issuer: Name | None = Field(
         default=None,
         description="Which of issuers signs people in; the one that fits identity if not written.",
@@ -65,6 +81,17 @@ class Login(Strict):
         description="Entra: where people sign in. Not written: the one tenant that the issuer "
         "accepts, or organizations where it accepts more.",
     )
+
+    @field_validator("parameters")
+    @classmethod
+    def _not_ours(cls, value: dict[str, str]) -> dict[str, str]:
+        for name in value:
+            if name in _OURS or not name.isascii() or not name.isidentifier():
+                raise ValueError(f"'{name}' is not yours to set; remove it")
+        return value
+
+    def __hash__(self) -> int:
+        return hash((self.identity, self.scopes, self.issuer, self.tenant))
 
 
 class RedisSessions(RedisServer):

@@ -129,7 +129,7 @@ class SessionDoor:
         facts.response += (cookies.written(name, value, int(flow.LIFE)),)
         scopes = " ".join(provider.scopes)
         url = flow.authorization_url(
-            endpoints.authorization, provider.client_id, scopes, begun, asked
+            endpoints.authorization, provider.client_id, scopes, begun, asked, provider.further
         )
         return Redirect(url, denial)
 

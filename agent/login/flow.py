@@ -110,10 +110,11 @@ def flow_id(state: str) -> str:
 
 
 def authorization_url(
-    endpoint: str, client_id: str, scopes: str, flow: Flow, asked: Asked, hint: str = ""
+    endpoint: str, client_id: str, scopes: str, flow: Flow, asked: Asked, further: Mapping[str, str]
 ) -> str:
-    """Where the browser is sent."""
+    """Where the browser is sent; *further* parameters take the place of none of ours."""
     parameters = {
+        **further,
         "client_id": client_id,
         "response_type": "code",
         "redirect_uri": flow.redirect_uri,
@@ -127,7 +128,6 @@ def authorization_url(
         "claims": flow.claims,
         "acr_values": asked.acr_values,
         "max_age": asked.max_age,
-        "login_hint": hint,
     }
     parameters |= {name: value for name, value in more.items() if value}
     return f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(parameters)}"

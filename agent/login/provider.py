@@ -79,6 +79,15 @@ class Provider:
         return ""
 
     @property
+    def further(self) -> dict[str, str]:
+        """What else an authorization request says."""
+        return {**self.login.parameters, **self._resource}
+
+    @property
+    def _resource(self) -> dict[str, str]:
+        return {"resource": self.login.resource} if self.login.resource else {}
+
+    @property
     def known(self) -> Endpoints | None:
         """The endpoints, if nobody has to be asked."""
         if self._found is None or time.monotonic() > self._found[0]:
@@ -213,10 +222,12 @@ class OidcProvider(Provider):
         return Endpoints(authorization, end_session, self._issuer)
 
     def _redeem(self, code: str, form: dict[str, str], claims: str, seconds: float) -> Answer:
-        return self._oauth.ask({"grant_type": "authorization_code", "code": code} | form, seconds)
+        form |= {"grant_type": "authorization_code", "code": code} | self._resource
+        return self._oauth.ask(form, seconds)
 
     def _renew(self, refresh: str, claims: str, seconds: float) -> Answer:
-        return self._oauth.ask({"grant_type": "refresh_token", "refresh_token": refresh}, seconds)
+        form = {"grant_type": "refresh_token", "refresh_token": refresh} | self._resource
+        return self._oauth.ask(form, seconds)
 
 
 def providers(config: Attache, clients: Mapping[str, Client]) -> dict[Login, Provider]:

@@ -72,10 +72,13 @@ def test_what_a_denial_asks_is_asked_of_the_provider():
     )
     asked = flow.asked_of(denial)
     one = begun(asked=asked)
-    url = flow.authorization_url("https://idp.example/auth?p=1", "us", "openid", one, asked)
+    url = flow.authorization_url(
+        "https://idp.example/auth?p=1", "us", "openid", one, asked, {"prompt": "x", "state": "y"}
+    )
     said = {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
     assert (said["acr_values"], said["max_age"], said["p"]) == ("gold", "60", "1")
     assert said["claims"] == denial.claims
+    assert (said["prompt"], said["state"]) == ("x", one.state)
     assert said["code_challenge"] == flow.challenge(one.verifier)
     assert one.verifier not in url
     assert one.asked == asked.text != Asked().text == ""
