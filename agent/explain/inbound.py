@@ -11,7 +11,7 @@ from agent.explain.steps import Explanation, Mark, Step, Verdict, shown
 from agent.explain.token_steps import TokenTelling
 from agent.explain.trial import NotAsked, Trial
 from agent.explain.words import pattern, signin, told
-from agent.flow.decision import Allow
+from agent.flow.decision import Allow, Redirect
 from agent.flow.headers import CORRELATION
 from agent.flow.request import Request
 from agent.identity.principal import Verified
@@ -33,6 +33,8 @@ def explain_inbound(trial: Trial, request: Request) -> Explanation:
         return Explanation(
             Verdict.DENIED, steps, outcome.reason, outcome.status, shown(outcome.detail)
         )
+    if isinstance(outcome, Redirect):
+        raise ValueError("nobody signs in offline: there is no door here")  # noqa: TRY004
     unchecked = any(step.mark is Mark.UNCHECKED for step in steps)
     return Explanation(
         Verdict.CONDITIONAL if unchecked else Verdict.ALLOWED,
