@@ -35,6 +35,10 @@ class TransactionIssuer:
         """Ours if `iss` is one of ours to the letter."""
         return self._internal.locate(iss, claims, issuers)
 
+    def elsewhere(self, signed: Signed) -> Denial | None:
+        """Nobody signs in at a workload (SECURITY.md 11)."""
+        return invalid("A transaction token says nothing about a sign-in.")
+
     def principal(self, signed: Signed) -> Principal | Denial:
         """The transaction's principal; `client` is the workload that began it."""
         claims = signed.claims
