@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -21,6 +21,10 @@ def inject(
         Path | None, typer.Argument(help="a file; standard input where none is named")
     ] = None,
     settings: _SettingsOption = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(help="the attache.yaml that these pods will read: its ports and its mode"),
+    ] = None,
     config_map: Annotated[
         str, typer.Option("--config-map", help="with attache.yaml, for pods that name none")
     ] = "",
@@ -40,8 +44,10 @@ def inject(
     from agent.inject.manifests import injected
     from agent.inject.settings import Settings, load_settings
 
-    said = {"configMap": config_map, "mode": mode, "sidecars": sidecars}
+    said: dict[str, Any] = {"configMap": config_map, "mode": mode, "sidecars": sidecars}
     said = {name: value for name, value in said.items() if value}
+    if config is not None:
+        said = _of(config) | said
     base = load_settings(settings) if settings else Settings()
     level = next((each for each in LEVELS if each == pod_security), None)
     if level is None:
@@ -64,6 +70,20 @@ def inject(
         raise typer.Exit(INVALID)
     sys.stdout.buffer.write(done.content)
     sys.stdout.buffer.flush()
+
+
+def _of(config: Path) -> dict[str, Any]:
+    """What attache.yaml says that a pod has to know, as settings."""
+    from agent.config.loading import load
+
+    listeners = load(config).listeners
+    inbound, outbound = listeners.inbound, listeners.outbound
+    return {
+        "inboundPort": inbound.port if inbound else 0,
+        "applicationPort": inbound.application.port if inbound else 0,
+        "outboundPort": outbound.port if outbound else 0,
+        **({"mode": outbound.mode} if outbound else {}),
+    }
 
 
 def _fail(sentence: str) -> NoReturn:

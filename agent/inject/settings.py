@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, ValidationError
 from agent import __version__
 from agent.config.document import Unreadable, read
 from agent.config.explanation import explain
-from agent.config.fields import Name, Port, Strict, Text
+from agent.config.fields import Name, Strict, Text
 from agent.config.finding import ConfigInvalid, Finding
 from agent.config.loading import content_of
 
@@ -39,6 +39,7 @@ def _quantities(value: dict[str, str]) -> dict[str, str]:
     return value
 
 
+PortOrNone = Annotated[int, Field(ge=0, le=65535)]
 Image = Annotated[str, AfterValidator(image)]
 Quantities = Annotated[dict[str, str], AfterValidator(_quantities)]
 
@@ -98,8 +99,17 @@ class Settings(Strict):
     config_map: Name = Field(
         default="attache", description="For pods that do not say attache.dev/config."
     )
-    inbound_port: Port = Field(default=15006, description="listeners.inbound.port.")
-    outbound_port: Port = Field(default=15001, description="listeners.outbound.port.")
+    inbound_port: PortOrNone = Field(
+        default=15006, description="listeners.inbound.port; 0: there is no inbound listener."
+    )
+    outbound_port: PortOrNone = Field(
+        default=15001, description="listeners.outbound.port; 0: there is no outbound listener."
+    )
+    application_port: PortOrNone = Field(
+        default=0,
+        description="proxy mode: the port of listeners.inbound.application, whose probes are sent "
+        "through Envoy; 0: pods say it.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="The agent's, where a pod says nothing else."
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, get_args
 
@@ -14,6 +14,7 @@ from agent.inject.settings import Mode, Settings, image
 from agent.telemetry.log import LEVELS
 
 T = TypeVar("T")
+U = TypeVar("U")
 Kind = Literal["secret", "configMap", "csi", "token"]
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")  # RFC 1123 subdomain
@@ -80,39 +81,44 @@ def wish(metadata: Mapping[str, Any], settings: Settings) -> Wish | Refusal:
                 "there is no such annotation",
                 "correct it; docs/inject.md lists them",
             )
-    reading = ""
+    read, allowed = _Reading(said), settings.allow_images
     try:
-
-        def read(name: str, otherwise: T, reader: Any) -> T:
-            nonlocal reading
-            reading = name
-            result: T = reader(said[name].strip()) if name in said else otherwise
-            return result
-
-        allowed = settings.allow_images
         found = Wish(
-            config_map=read(names.CONFIG, settings.config_map, _object),
-            mode=read(names.MODE, settings.mode, _mode),
-            image=read(names.IMAGE, settings.image, _image(allowed)),
-            envoy_image=read(names.ENVOY_IMAGE, settings.envoy_image, _image(allowed)),
-            log_level=read(names.LOG_LEVEL, settings.log_level, _level),
-            inbound_port=read(names.INBOUND_PORT, settings.inbound_port, _port_or_none),
-            outbound_port=read(names.OUTBOUND_PORT, settings.outbound_port, _port_or_none),
-            application_port=read(names.APPLICATION_PORT, 0, _port),
-            exclude_inbound_ports=read(names.EXCLUDE_INBOUND_PORTS, (), _ports),
-            exclude_outbound_ports=read(names.EXCLUDE_OUTBOUND_PORTS, (), _ports),
-            exclude_outbound_cidrs=read(names.EXCLUDE_OUTBOUND_CIDRS, (), _cidrs),
+            config_map=read(names.CONFIG, _object, settings.config_map),
+            mode=read(names.MODE, _mode, settings.mode),
+            image=read(names.IMAGE, _image(allowed), settings.image),
+            envoy_image=read(names.ENVOY_IMAGE, _image(allowed), settings.envoy_image),
+            log_level=read(names.LOG_LEVEL, _level, settings.log_level),
+            inbound_port=read(names.INBOUND_PORT, _port_or_none, settings.inbound_port),
+            outbound_port=read(names.OUTBOUND_PORT, _port_or_none, settings.outbound_port),
+            application_port=read(names.APPLICATION_PORT, _port, settings.application_port),
+            exclude_inbound_ports=read(names.EXCLUDE_INBOUND_PORTS, _ports, ()),
+            exclude_outbound_ports=read(names.EXCLUDE_OUTBOUND_PORTS, _ports, ()),
+            exclude_outbound_cidrs=read(names.EXCLUDE_OUTBOUND_CIDRS, _cidrs, ()),
             files=(
-                *read(names.SECRETS, (), _mounts("secret")),
-                *read(names.CONFIG_MAPS, (), _mounts("configMap")),
-                *read(names.SECRET_PROVIDER_CLASSES, (), _mounts("csi")),
-                *read(names.TOKENS, (), _tokens),
+                *read(names.SECRETS, _mounts("secret"), ()),
+                *read(names.CONFIG_MAPS, _mounts("configMap"), ()),
+                *read(names.SECRET_PROVIDER_CLASSES, _mounts("csi"), ()),
+                *read(names.TOKENS, _tokens, ()),
             ),
         )
     except Unclear as unclear:
         reason, _, remedy = str(unclear).rpartition("; ")
-        return Refusal(f"metadata.annotations['{reading}']", reason, remedy)
+        return Refusal(f"metadata.annotations['{read.at}']", reason, remedy)
     return _together(found) or found
+
+
+class _Reading:
+    """Reads one annotation after another, and knows at which it is."""
+
+    def __init__(self, said: Mapping[str, str]) -> None:
+        self._said = said
+        self.at = ""
+
+    def __call__(self, name: str, reader: Callable[[str], T], otherwise: U) -> T | U:
+        """What *name* says by *reader*, or *otherwise* where it says nothing."""
+        self.at = name
+        return reader(self._said[name].strip()) if name in self._said else otherwise
 
 
 def _together(found: Wish) -> Refusal | None:
@@ -183,7 +189,7 @@ def _level(text: str) -> str:
     return text
 
 
-def _image(allowed: tuple[str, ...]) -> Any:
+def _image(allowed: tuple[str, ...]) -> Callable[[str], str]:
     def read(text: str) -> str:
         if not any(text.startswith(prefix) for prefix in allowed):
             raise Unclear(
@@ -235,7 +241,7 @@ def _cidrs(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _mounts(kind: Kind) -> Any:
+def _mounts(kind: Kind) -> Callable[[str], tuple[Files, ...]]:
     def read(text: str) -> tuple[Files, ...]:
         found = []
         for part in _list(text):

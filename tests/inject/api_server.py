@@ -110,10 +110,11 @@ class ApiServer:
         self._server.kill()
         self._etcd.kill()
 
-    def kubectl(self, *words: str, stdin: Any = None) -> str:
-        """Run kubectl; return what it printed."""
-        text = "" if stdin is None else json.dumps(stdin)
-        return self._run("kubectl", *words, stdin=text)
+    def kubectl(self, *words: str, stdin: Any = None, text: str = "") -> str:
+        """Run kubectl with an object, or a text, as its input; return what it printed."""
+        return self._run(
+            "kubectl", *words, stdin=text or ("" if stdin is None else json.dumps(stdin))
+        )
 
     def helm(self, *words: str, **values: Any) -> str:
         """Run helm with *values*."""

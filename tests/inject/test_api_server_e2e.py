@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -132,6 +134,39 @@ POD: Tree = {
         "containers": [{"name": "app", "image": "shop/app:1", "securityContext": HARDENED}],
     },
 }
+TEMPLATE = """
+  selector: {matchLabels: {app: x}}
+  template:
+    metadata:
+      labels: {app: x}
+      annotations:
+        attache.dev/secrets: api, signing=/keys
+        attache.dev/config-maps: trust=/trust
+        attache.dev/secret-provider-classes: vault=/vault
+        attache.dev/service-account-tokens: api://x=/var/run/secrets/tokens/azure
+    spec:
+      containers:
+      - name: app
+        image: shop/app:1
+"""
+JOB = """
+  template:
+    spec:
+      restartPolicy: Never
+      containers: [{name: app, image: shop/job:1}]
+"""
+MANIFESTS = "---\n".join(
+    [
+        *(
+            f"apiVersion: apps/v1\nkind: {kind}\nmetadata: {{name: x}}\nspec:{TEMPLATE}"
+            for kind in ("Deployment", "StatefulSet", "DaemonSet")
+        ),
+        f"# jobs\napiVersion: batch/v1\nkind: Job\nmetadata: {{name: x}}\nspec:{JOB}",
+        "apiVersion: batch/v1\nkind: CronJob\nmetadata: {name: x}\nspec:\n"
+        "  schedule: '0 0 * * *'\n  jobTemplate:\n    spec:\n"
+        + textwrap.indent(JOB.lstrip("\n"), "    "),
+    ]
+)
 ASKS = {"annotations": {names.INJECT: "true"}}
 
 
@@ -206,6 +241,25 @@ class TestAsking:
             world.pod("shop", "typo", {"annotations": {names.INJECT: "yes"}})
         world.namespace("free", enforce="privileged")
         assert injected(world.pod("free", "redirect", redirect))
+
+
+class TestManifests:
+    @pytest.mark.parametrize("sidecars", ["native", "ordinary"])
+    @pytest.mark.parametrize("mode", ["proxy", "redirect"])
+    def test_what_attache_inject_writes_is_what_the_api_server_accepts(
+        self, world: World, sidecars: str, mode: str
+    ) -> None:
+        world.namespace("files", enforce="privileged" if mode == "redirect" else "restricted")
+        command = [sys.executable, "-c", "from agent.cli import main; main()", "inject"]
+        command += ["--sidecars", sidecars, "--mode", mode]
+        kinds = MANIFESTS if sidecars == "native" else MANIFESTS.partition("# jobs\n")[0]
+        done = subprocess.run(command, input=kinds, text=True, capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("name: attache-envoy") == kinds.count("kind: ")
+        world.api.kubectl(
+            *("apply", "-n", "files", "--dry-run=server", "--validate=strict", "-f", "-"),
+            text=done.stdout,
+        )
 
 
 class TestRights:

@@ -51,6 +51,25 @@ def test_settings_come_from_a_file_and_from_options(tmp_path: Path) -> None:
     assert b"exec sleep 20" in result.stdout_bytes
 
 
+def test_ports_and_mode_come_from_the_configuration(tmp_path: Path) -> None:
+    config = tmp_path / "attache.yaml"
+    config.write_text(
+        "workload: {name: a, namespace: b}\n"
+        "listeners:\n"
+        "  inbound: {port: 9443, application: 127.0.0.1:8000}\n"
+        "  outbound: {port: 9001}\n"
+        "routes: [{path: /, methods: [GET], anonymous: true}]\n"
+    )
+    probe = b"    readinessProbe:\n      httpGet: {path: /, port: 8000}\n"
+    result = CliRunner().invoke(app, ["inject", "--config", str(config)], input=POD + probe)
+    assert result.exit_code == 0
+    assert b"{path: /, port: 9443}" in result.stdout_bytes
+    assert b'"http://127.0.0.1:9001"' in result.stdout_bytes
+    config.write_text("workload: 7\n")
+    result = CliRunner().invoke(app, ["inject", "--config", str(config)], input=POD)
+    assert result.exit_code != 0
+
+
 def test_a_wrong_option_or_setting_is_told(tmp_path: Path) -> None:
     settings = tmp_path / "injector.yaml"
     settings.write_text("image: registry.example/attache:7\nimages: 7\n")
