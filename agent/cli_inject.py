@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
+
+if TYPE_CHECKING:
+    from agent.config.attache import Attache
 
 INVALID = 2
 
@@ -40,14 +43,18 @@ def inject(
     """
     from pydantic import ValidationError
 
+    from agent.config.loading import load
     from agent.inject.levels import LEVELS
     from agent.inject.manifests import injected
     from agent.inject.settings import Settings, load_settings
+    from agent.policy.routes import Routes
 
     said: dict[str, Any] = {"configMap": config_map, "mode": mode, "sidecars": sidecars}
     said = {name: value for name, value in said.items() if value}
+    routes = None
     if config is not None:
-        said = _of(config) | said
+        parsed = load(config)
+        said, routes = _of(parsed) | said, Routes(parsed.routes, parsed.inbound.cors)
     base = load_settings(settings) if settings else Settings()
     level = next((each for each in LEVELS if each == pod_security), None)
     if level is None:
@@ -61,7 +68,7 @@ def inject(
         content = manifests.read_bytes() if manifests else sys.stdin.buffer.read()
     except OSError as error:
         _fail(f"{manifests} cannot be read: {error.strerror}; check the path")
-    done = injected(content, base, level)
+    done = injected(content, base, level, routes)
     for warning in done.warnings:
         print(f"attache: warning: {warning}", file=sys.stderr)  # noqa: T201
     for refusal in done.errors:
@@ -72,12 +79,9 @@ def inject(
     sys.stdout.buffer.flush()
 
 
-def _of(config: Path) -> dict[str, Any]:
+def _of(config: Attache) -> dict[str, Any]:
     """What attache.yaml says that a pod has to know, as settings."""
-    from agent.config.loading import load
-
-    listeners = load(config).listeners
-    inbound, outbound = listeners.inbound, listeners.outbound
+    inbound, outbound = config.listeners.inbound, config.listeners.outbound
     return {
         "inboundPort": inbound.port if inbound else 0,
         "applicationPort": inbound.application.port if inbound else 0,

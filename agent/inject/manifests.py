@@ -19,9 +19,12 @@ from agent.inject import text
 from agent.inject.jsonpatch import Operation, diff, equal
 from agent.inject.levels import Level
 from agent.inject.pod import Injected, Untouched, inject
+from agent.inject.probes import refused
 from agent.inject.refusal import Refusal
 from agent.inject.settings import Settings
+from agent.inject.wish import mode_of
 from agent.inject.workloads import called, found, may_have_pods, pods
+from agent.policy.routes import Routes
 
 MAX_VALUES = 500_000  # of one document, aliases counted as often as they are used
 
@@ -56,11 +59,14 @@ class _Plain(SafeConstructor):
 _Plain.add_constructor("tag:yaml.org,2002:timestamp", SafeConstructor.construct_yaml_str)
 
 
-def injected(content: bytes, settings: Settings, level: Level) -> Manifests:
+def injected(
+    content: bytes, settings: Settings, level: Level, routes: Routes | None = None
+) -> Manifests:
     """Return *content* (YAML documents, or JSON) with an agent in every pod that allows it.
 
     Pods that say `attache.dev/inject: "false"`, and those that have their agent, stay as they are.
-    *level* is the Pod Security level of the namespace that they will be applied to.
+    *level* is the Pod Security level of the namespace that they will be applied to. With the
+    *routes* of their attache.yaml, a probe that no route lets in is warned of.
     """
     try:
         whole = content.decode("utf-8")
@@ -72,7 +78,7 @@ def injected(content: bytes, settings: Settings, level: Level) -> Manifests:
     for number, line, head, body in _documents(whole.removeprefix(_BOM)):
         where = f"document {number} (line {line})"
         try:
-            document = _Document(body).inject(settings, level)
+            document = _Document(body).inject(settings, level, routes)
         except Wrong as wrong:
             where = f"document {number} (line {line + wrong.line})"
             errors.append(printable(f"{where}: {wrong}"))
@@ -106,7 +112,7 @@ class _Document:
     warnings: tuple[str, ...] = ()
     errors: tuple[str, ...] = ()
 
-    def inject(self, settings: Settings, level: Level) -> _Document:
+    def inject(self, settings: Settings, level: Level, routes: Routes | None) -> _Document:
         if _NOTHING.fullmatch(self.body):
             return self
         root = _composed(self.body)
@@ -126,7 +132,12 @@ class _Document:
             if isinstance(outcome, Refusal):
                 self.errors += (f"{name}: {outcome.under(dotted(place))}",)
             elif not isinstance(outcome, Untouched):
-                self.warnings += tuple(f"{name}: {said}" for said in outcome.warnings)
+                warnings = list(outcome.warnings)
+                if routes is not None:
+                    proxied = mode_of(pod, settings) == "proxy"
+                    inbound = settings.inbound_port if proxied else 0
+                    warnings += refused(outcome.pod, routes, inbound)
+                self.warnings += tuple(f"{name}: {said}" for said in warnings)
                 self.injected += 1
                 operations += diff(pod, outcome.pod, _pointer(place))
                 new = _with(new, place, outcome)

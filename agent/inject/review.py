@@ -11,12 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from agent.inject import names
 from agent.inject.jsonpatch import diff
 from agent.inject.levels import Level
 from agent.inject.pod import Injected, Untouched, inject
 from agent.inject.refusal import Refusal
 from agent.inject.settings import Settings
+from agent.inject.wish import mode_of
 from agent.inject.workloads import called
 
 VERSION, KIND = "admission.k8s.io/v1", "AdmissionReview"
@@ -57,7 +57,7 @@ def reviewed(
     if request.get("operation") != "CREATE" or pod.get("kind") != "Pod":
         return Reviewed("unchanged", _answer(uid, allowed=True), "this is no new pod")
     name = called(pod, namespace)
-    known = level(namespace) if _redirects(pod, settings) else "privileged"
+    known = level(namespace) if mode_of(pod, settings).strip() == "redirect" else "privileged"
     outcome = inject(pod, settings, known, unasked)
     if isinstance(outcome, Refusal):
         message = f"attache cannot stand beside {name}: {outcome}"
@@ -85,13 +85,6 @@ def _read(body: bytes) -> tuple[Tree, Tree]:
     if not isinstance(namespace or "", str) or not isinstance(pod or {}, dict):
         raise Malformed("the request's namespace is no text, or its object no mapping")
     return request, pod or {}
-
-
-def _redirects(pod: Tree, settings: Settings) -> bool:
-    metadata = pod.get("metadata")
-    annotations = metadata.get("annotations") if isinstance(metadata, dict) else None
-    said = annotations.get(names.MODE) if isinstance(annotations, dict) else None
-    return "redirect" in (said, settings.mode)
 
 
 def _patched(uid: str, pod: Tree, outcome: Injected) -> Tree:

@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 
 MAX_CONNECTIONS = 64
 MAX_BODY = 4 * 1024 * 1024  # bytes; the API server takes objects of 3 MiB at most
+MAX_BODIES = 24 * 1024 * 1024  # bytes of all bodies that are here at a time
 MAX_HEADERS = 16 * 1024  # bytes of a request besides its body
 DEADLINE = 10.0  # seconds from the connection to the last byte of the answer
 
@@ -85,6 +86,8 @@ class _Server(BoundedServer):
         self.answer = answer
         self.deadline = deadline
         self.open: dict[socket.socket, float] = {}  # and until when
+        self._left = MAX_BODIES
+        self._lock = threading.Lock()
         self._context = context
         super().__init__(family, address, _Handler, MAX_CONNECTIONS)
 
@@ -107,6 +110,19 @@ class _Server(BoundedServer):
             self.open.pop(connection, None)
             if connection is not request:
                 self.shutdown_request(connection)
+
+    def take(self, size: int) -> bool:
+        """Make room for a body; False where there is none."""
+        with self._lock:
+            if size > self._left:
+                return False
+            self._left -= size
+            return True
+
+    def give_back(self, size: int) -> None:
+        """The body is gone."""
+        with self._lock:
+            self._left += size
 
     def service_actions(self) -> None:
         """Cut whoever is too slow; a byte now and then buys no time."""
@@ -137,9 +153,25 @@ class _Handler(BaseHTTPRequestHandler):
         if not super().parse_request():
             return False
         self.close_connection = True
-        body = self._body()
-        if body is None:
+        length = self._length()
+        if length is None:
             return False
+        if not self.server.take(length):
+            self._send(*plain(HTTPStatus.SERVICE_UNAVAILABLE, "too much is asked at once"))
+            return False
+        try:
+            self._answer(length)
+        finally:
+            self.server.give_back(length)
+        return False
+
+    def _answer(self, length: int) -> None:
+        if self.headers.get("Expect", "").lower() == "100-continue":
+            self.send_response_only(HTTPStatus.CONTINUE)
+            self.end_headers()
+        body = self.rfile.read(length)
+        if len(body) < length:
+            return  # the peer is gone
         path = self.path.partition("?")[0]
         try:
             answer = self.server.answer(self.command, path, body)
@@ -147,9 +179,9 @@ class _Handler(BaseHTTPRequestHandler):
             log.exception("%s failed; this is a fault of the injector: report the trace", path)
             answer = plain(HTTPStatus.INTERNAL_SERVER_ERROR, "see the injector's log")
         self._send(*answer)
-        return False
 
-    def _body(self) -> bytes | None:
+    def _length(self) -> int | None:
+        """Bytes of the body; None where the request was refused."""
         lengths = self.headers.get_all("Content-Length", [])
         if self.headers.get("Transfer-Encoding") is not None or len(lengths) > 1:
             self._send(*plain(HTTPStatus.LENGTH_REQUIRED, "send one Content-Length"))
@@ -162,13 +194,7 @@ class _Handler(BaseHTTPRequestHandler):
             sentence = f"at most {MAX_BODY} bytes are read"
             self._send(*plain(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, sentence))
             return None
-        if self.headers.get("Expect", "").lower() == "100-continue":
-            self.send_response_only(HTTPStatus.CONTINUE)
-            self.end_headers()
-        body = self.rfile.read(int(length))
-        if len(body) < int(length):
-            return None  # the peer is gone
-        return body
+        return int(length)
 
     def handle_expect_100(self) -> bool:
         """Said once the length is known."""

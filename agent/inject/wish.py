@@ -71,6 +71,14 @@ def answer(metadata: Mapping[str, Any]) -> bool | Refusal | None:
     return None
 
 
+def mode_of(pod: Mapping[str, Any], settings: Settings) -> str:
+    """The mode that a pod of whatever shape asks for, before anybody has looked at the rest."""
+    metadata = pod.get("metadata")
+    annotations = metadata.get("annotations") if isinstance(metadata, Mapping) else None
+    said = annotations.get(names.MODE) if isinstance(annotations, Mapping) else None
+    return said if isinstance(said, str) else settings.mode
+
+
 def wish(metadata: Mapping[str, Any], settings: Settings) -> Wish | Refusal:
     """Read the pod's annotations; an unknown one under our prefix is refused, for it is a typo."""
     said: Mapping[str, str] = metadata.get("annotations") or {}

@@ -64,7 +64,11 @@ def test_ports_and_mode_come_from_the_configuration(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["inject", "--config", str(config)], input=POD + probe)
     assert result.exit_code == 0
     assert b"{path: /, port: 9443}" in result.stdout_bytes
+    assert result.stderr == ""
     assert b'"http://127.0.0.1:9001"' in result.stdout_bytes
+    probe = b"    readinessProbe:\n      httpGet: {path: /healthz, port: 8000}\n"
+    result = CliRunner().invoke(app, ["inject", "--config", str(config)], input=POD + probe)
+    assert "its readinessProbe asks GET /healthz, which no route lets pass" in result.stderr
     config.write_text("workload: 7\n")
     result = CliRunner().invoke(app, ["inject", "--config", str(config)], input=POD)
     assert result.exit_code != 0

@@ -311,6 +311,25 @@ class TestBounds:
             assert status in everything(connection).partition(b"\r\n")[0]
 
     @pytest.mark.must(42)
+    def test_all_bodies_together_have_a_bound(
+        self, listener: Listener, certificate: Certificate
+    ) -> None:
+        size = webhook.MAX_BODY
+        head = f"POST /inject HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n".encode()
+        open_ones = [
+            connected(listener, certificate) for _ in range(webhook.MAX_BODIES // size + 1)
+        ]
+        for connection in open_ones:
+            connection.sendall(head)
+        answers = [everything(connection).partition(b"\r\n")[0] for connection in open_ones]
+        assert sum(b" 503 " in answer for answer in answers) == 1
+        for connection in open_ones:
+            connection.close()
+        with connected(listener, certificate) as connection:
+            connection.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc")
+            assert b" 200 " in everything(connection)
+
+    @pytest.mark.must(42)
     def test_who_drips_is_cut_off(self, listener: Listener, certificate: Certificate) -> None:
         def cut(connection: socket.socket, drip: bytes) -> bool:
             try:
