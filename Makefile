@@ -11,7 +11,7 @@ KEEP   ?=
 SECONDS ?= 600
 BASE   ?= HEAD
 
-.PHONY: help demo test lint format unit e2e attacks vectors fuzz bench bench-compare lock clean
+.PHONY: help demo test lint format unit e2e attacks vectors fuzz bench bench-compare protos lock clean
 
 help: ## what can be made
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -60,6 +60,10 @@ bench-compare: $(READY) ## what a change did to CPU per request: BASE=<commit> b
 format: $(READY) ## put the code into its one form
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
+
+protos: $(READY) ## compile protos/ (a test says when it is due)
+	$(BIN)/python -m grpc_tools.protoc -I protos/attache/tokens/v1 --python_out=agent/token_service \
+	  --pyi_out=agent/token_service token_service.proto
 
 lock: ## pin every dependency anew (needs uv)
 	uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --extra demo --extra dev \

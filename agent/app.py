@@ -9,11 +9,12 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agent import __version__
 from agent.admin.server import AdminServer, AdminUnavailable
@@ -39,6 +40,9 @@ from agent.pipelines import pipelines
 from agent.randomness import BufferedRandomness
 from agent.telemetry.audit import AuditLog
 from agent.telemetry.metrics import Metrics
+
+if TYPE_CHECKING:
+    from agent.token_service.service import Face
 
 log = logging.getLogger("attache")
 
@@ -99,6 +103,7 @@ class App:
             metrics=self._metrics,
             degraded=self.degraded,
         )
+        self._handing: Sequence[Face] = ()
         self._watch = Watcher(path, config, self.reload, self._invalid, time.monotonic)
 
     def start(self) -> None:
@@ -122,6 +127,12 @@ class App:
                 ThreadPoolExecutor(STREAMS + 1, thread_name_prefix="xds"),
                 self._ads.handler(),
             )
+            if config.token_service:
+                from agent.token_service.service import serve
+
+                self._handing = serve(
+                    config.token_service, self._judge, self._pool, lambda: self._config
+                )
         except (AdminUnavailable, OSError) as reason:
             raise CannotStart(str(reason)) from None
         self._watch.start()
@@ -148,6 +159,8 @@ class App:
         self._ads.close()
         self._checks.stop(GRACE)
         self._xds.stop(GRACE)
+        for face in self._handing:
+            face.stop(GRACE)
         self._pool.shutdown()
         self._admin.stop()
         self._credentials.stop()
@@ -164,6 +177,8 @@ class App:
         for name in ("agent", "audit", "envoy"):
             if getattr(config, name) != getattr(self._config, name):
                 log.warning("the change of '%s' takes effect at the next restart", name)
+        if _asked_at(config) != _asked_at(self._config):
+            log.warning("the change of tokenService's addresses takes effect at the next restart")
         watch = self._revocation.prepare(config.revocation)
         trust = self._trust_of(config, self._trust)
         trust.start()
@@ -266,6 +281,12 @@ class App:
     def _sweep(self) -> None:
         while not self._stopping.wait(SWEEP):
             self._contexts.drop_expired(time.time())
+
+
+def _asked_at(config: Attache) -> object:
+    """Where and by whom tokens are asked for; which ones is taken over live."""
+    service = config.token_service
+    return (service.socket, service.http, service.uids) if service else None
 
 
 def run_until_stopped(path: Path) -> None:

@@ -67,6 +67,11 @@ class Incoming(io.RawIOBase):
         self._deadline = deadline
         self._left = max_bytes
 
+    def again(self, deadline: float, max_bytes: int) -> None:
+        """Begin anew: the next request on the same connection."""
+        self._deadline = deadline
+        self._left = max_bytes
+
     def readable(self) -> bool:
         """It is."""
         return True

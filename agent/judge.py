@@ -14,11 +14,12 @@ from typing import Literal
 
 from agent.envoy import check, mistakes
 from agent.errors import Denial, Reason
-from agent.flow.decision import Allow, Decision, Facts, Redirect
+from agent.flow.decision import Allow, Decision, Facts, Part, Redirect
 from agent.flow.inbound import Inbound
 from agent.flow.outbound import Outbound
 from agent.flow.problem import Challenger, answer, grpc_answer, page_answer
 from agent.flow.request import Direction, Request
+from agent.flow.tokens import Ask, Handed, Shown, Tokens, not_offered
 from agent.identity.principal import Kind
 from agent.moment import Moment, WouldBlock
 from agent.telemetry.audit import AuditLog, AuditRecord
@@ -37,6 +38,7 @@ class Pipelines:
     inbound: Inbound | None
     outbound: Outbound | None
     challenger: Challenger
+    tokens: Tokens | None = None
 
 
 class Judge:
@@ -97,6 +99,57 @@ class Judge:
         if held is not None:
             log.error(f"{form}%s", sentence, f" ({held} more since)" if held else "")
 
+    def hand_out(self, ask: Ask, seconds: float) -> Handed:
+        """Decide on one question of the TokenService, as `decide` does on one of Envoy's."""
+        started, now = self._timer(), self._clock()
+        tokens = self.pipelines.tokens
+        try:
+            if seconds <= 0:
+                handed = Handed(_late(), _facts())
+            elif tokens is None:  # a reload has taken the section away
+                handed = Handed(not_offered(), _facts())
+            else:
+                handed = tokens.hand_out(ask, Moment(now, seconds))
+        except WouldBlock:
+            raise
+        except Exception:
+            log.exception("a decision failed; the request was denied. This is a bug: report it")
+            handed = Handed(_undecided(), _facts())
+        self._report_on(ask, Direction.OUTBOUND, handed.outcome, handed.facts, now, started)
+        return handed
+
+    def validate(self, ask: Ask, seconds: float) -> Shown:
+        """Verify the token in *ask*, which a program shows us."""
+        started, now = self._timer(), self._clock()
+        tokens = self.pipelines.tokens
+        try:
+            if seconds <= 0:
+                shown = Shown(_late(), "", _facts())
+            elif tokens is None:
+                shown = Shown(not_offered(), "", _facts())
+            else:
+                shown = tokens.validate(ask, Moment(now, seconds))
+        except WouldBlock:
+            raise
+        except Exception:
+            log.exception("a decision failed; the request was denied. This is a bug: report it")
+            shown = Shown(_undecided(), "", _facts())
+        self._report_on(ask, Direction.INBOUND, shown.outcome, shown.facts, now, started)
+        return shown
+
+    def _report_on(
+        self,
+        ask: Ask,
+        direction: Direction,
+        outcome: object,
+        facts: Facts,
+        now: float,
+        started: float,
+    ) -> None:
+        request = Request(direction, ask.method, ask.path, "", {})
+        said = outcome if isinstance(outcome, Denial) else _NOTHING
+        self._report(request, Decision(said, facts), now, self._timer() - started)
+
     def _report(
         self, request: Request | None, decision: Decision, now: float, elapsed: float
     ) -> None:
@@ -139,8 +192,7 @@ class Judge:
 
 def _decide(pipelines: Pipelines, request: Request, moment: Moment) -> Decision:
     if moment.deadline <= 0:
-        late = Denial(Reason.DEADLINE, "the request arrived too late to be decided on")
-        return Decision(late, Facts())
+        return Decision(_late(), Facts())
     pipeline = pipelines.inbound if request.direction is Direction.INBOUND else pipelines.outbound
     if pipeline is None:
         raise check.NotARequest(
@@ -163,9 +215,23 @@ def _encode(decision: Decision, request: Request | None, challenger: Challenger)
     return check.deny(write(outcome, correlation_id, challenger), facts.response)
 
 
+_NOTHING = Allow(Part())
+
+
+def _late() -> Denial:
+    return Denial(Reason.DEADLINE, "the request arrived too late to be decided on")
+
+
+def _undecided() -> Denial:
+    return Denial(Reason.INTERNAL_ERROR, "the request could not be decided on and was refused")
+
+
+def _facts() -> Facts:
+    return Facts(txn=str(uuid.uuid4()))
+
+
 def _internal_error(request: Request | None, challenger: Challenger) -> tuple[Decision, bytes]:
-    denial = Denial(Reason.INTERNAL_ERROR, "the request could not be decided on and was refused")
-    decision = Decision(denial, Facts(txn=str(uuid.uuid4())))
+    decision = Decision(_undecided(), _facts())
     return decision, _encode(decision, request, challenger)
 
 

@@ -15,6 +15,7 @@ from agent.flow.headers import Badge
 from agent.flow.inbound import Inbound
 from agent.flow.outbound import Outbound, Target, kept_inside
 from agent.flow.problem import Challenger
+from agent.flow.tokens import Tokens
 from agent.flow.transaction import Rule, Transactions
 from agent.identity.revocation.guard import Revoked
 from agent.identity.trust import Trust
@@ -40,6 +41,25 @@ def pipelines(
     outbound = config.listeners.outbound
     login = inbound.login if inbound else None
     routes = Routes((*published(config), *config.routes), config.inbound.cors, login)
+    calls = Outbound(
+        targets={
+            destination.name: Target(
+                destination.name,
+                credentials.by_destination[destination.name],
+                for_caller=destination.credential.subject in ("user", "either"),
+            )
+            for destination in config.destinations
+        },
+        store=contexts,
+        random=random,
+        passthrough=outbound is not None and outbound.unmatched == "passthrough",
+        workload=config.workload.id,
+        stripped=kept_inside(
+            (*config.inbound.headers, *([HEADER] if transactions(config, trust) else []))
+        ),
+        recognise=trust.recognise,
+        revoked=revoked,
+    )
     return Pipelines(
         inbound=Inbound(
             routes=routes,
@@ -57,28 +77,17 @@ def pipelines(
         )
         if inbound
         else None,
-        outbound=Outbound(
-            targets={
-                destination.name: Target(
-                    destination.name,
-                    credentials.by_destination[destination.name],
-                    for_caller=destination.credential.subject in ("user", "either"),
-                )
-                for destination in config.destinations
-            },
-            store=contexts,
-            random=random,
-            passthrough=outbound.unmatched == "passthrough",
-            workload=config.workload.id,
-            stripped=kept_inside(
-                (*config.inbound.headers, *([HEADER] if transactions(config, trust) else []))
-            ),
-            recognise=trust.recognise,
-            revoked=revoked,
-        )
-        if outbound
-        else None,
+        outbound=calls if outbound else None,
         challenger=challenger(config),
+        tokens=Tokens(
+            outbound=calls,
+            offered=frozenset(config.token_service.destinations),
+            verify=trust.verify,
+            chain=credentials.chain,
+            edge=inbound is not None and inbound.edge,
+        )
+        if config.token_service
+        else None,
     )
 
 

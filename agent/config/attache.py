@@ -20,6 +20,8 @@ from agent.config.obo_rules import on_behalf_of_fits
 from agent.config.redis import RedisServer
 from agent.config.revocation import Revocation
 from agent.config.routes import InboundRules, Route, contradictions
+from agent.config.token_rules import destinations_can_be_asked_for, handed_out_tokens_exist
+from agent.config.token_service import TokenService
 
 
 class InternalTokens(Strict):
@@ -64,9 +66,15 @@ class Attache(Strict):
     internal_tokens: InternalTokens | None = None
     revocation: Revocation | None = None
     sessions: Sessions | None = None
+    token_service: TokenService | None = None
     agent: Agent = Agent()
     envoy: Envoy = Envoy()
     audit: Audit = Audit()
+
+    @property
+    def called(self) -> tuple[Destination, ...]:
+        """The destinations that the application calls through Envoy."""
+        return tuple(each for each in self.destinations if each.hosts)
 
     @model_validator(mode="after")
     def _consistent(self) -> Attache:
@@ -185,14 +193,15 @@ def any_tenant_stands_alone(config: Attache) -> Iterator[Problem]:
 def listeners_exist(config: Attache) -> Iterator[Problem]:
     """An agent without a listener decides nothing; ports and addresses must not collide."""
     inbound, outbound = config.listeners.inbound, config.listeners.outbound
-    if inbound is None and outbound is None:
+    service = config.token_service
+    if inbound is None and outbound is None and service is None:
         yield (
             ("listeners",),
             "neither inbound nor outbound is configured; write one or both",
         )
     if config.routes and inbound is None:
         yield ("routes",), "routes need listeners.inbound; write it, or remove the routes"
-    if config.destinations and outbound is None:
+    if config.called and outbound is None:
         yield ("destinations",), "destinations need listeners.outbound; write it, or remove them"
     taken: dict[int, str] = {}
     ports = {
@@ -200,6 +209,7 @@ def listeners_exist(config: Attache) -> Iterator[Problem]:
         "listeners.outbound.port": outbound.port if outbound else None,
         "agent.admin": config.agent.admin.port,
         "envoy.admin": config.envoy.admin.port,
+        "tokenService.http": service.http.port if service and service.http else None,
         "listeners.inbound.application": (
             inbound.application.port if inbound and inbound.application.loopback else None
         ),
@@ -274,6 +284,8 @@ def tokens_travel_safely(config: Attache) -> Iterator[Problem]:
     """SECURITY.md 26: no token in plain text to a host outside the cluster, unless said."""
     for index, destination in enumerate(config.destinations):
         if destination.credential.none or destination.tls or destination.plaintext:
+            continue
+        if not destination.hosts:
             continue
         host = destination.upstream.host
         if not in_cluster(host, config.workload.namespace):
@@ -367,4 +379,6 @@ RULES = (
     sessions_are_wanted,
     pushed_credentials_are_our_own,
     transactions_stay_inside,
+    handed_out_tokens_exist,
+    destinations_can_be_asked_for,
 )

@@ -161,9 +161,14 @@ class CredentialChoice(Strict):
         return self
 
     @property
+    def field(self) -> str:
+        """The attribute that holds the kind."""
+        return one_of(self, *KINDS)
+
+    @property
     def kind(self) -> str:
         """The configuration's word for the kind, as it stands in the file."""
-        return to_camel(one_of(self, *KINDS))
+        return to_camel(self.field)
 
     @property
     def subject(self) -> Subject | None:
@@ -212,8 +217,10 @@ class Destination(Strict):
     """One place that the application may call."""
 
     name: Name
-    hosts: Annotated[tuple[Host, ...], Field(min_length=1, strict=False)] = Field(
-        description="What the application calls; the port only where it is not 80."
+    hosts: Annotated[tuple[Host, ...], Field(strict=False)] = Field(
+        default=(),
+        description="What the application calls; the port only where it is not 80. A destination "
+        "without any is for the tokenService only.",
     )
     address: Upstream | None = Field(
         default=None, description="Where it really goes; the first of hosts if not written."
@@ -230,6 +237,16 @@ class Destination(Strict):
         "is pushed to Envoy, which then asks nobody.",
     )
     timeout: Duration = 15.0
+
+    @model_validator(mode="after")
+    def _routed(self) -> Destination:
+        routed = self.address or self.tls or self.plaintext or self.delivery == "sds"
+        if routed and not self.hosts:
+            raise ValueError(
+                "address, tls, plaintext and delivery are for requests that Envoy routes, and no "
+                "host leads here; write hosts, or remove them"
+            )
+        return self
 
     @property
     def upstream(self) -> Address:

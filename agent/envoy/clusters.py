@@ -42,7 +42,7 @@ def clusters(
         yield _local(APPLICATION, inbound.application, inbound.protocol)
         if config.internal_tokens and config.internal_tokens.publish:
             yield _local(ADMIN, config.agent.admin)
-    for destination in config.destinations:
+    for destination in config.called:
         yield _destination(destination, source)
         if injection := pushed.get(destination.name):
             yield injecting(_destination(destination, source), destination, injection)

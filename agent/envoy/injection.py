@@ -61,15 +61,13 @@ def secret_of(destination: Destination) -> str:
 def awaited(config: Attache) -> frozenset[str]:
     """Return the names of all secrets that are pushed as soon as they are in hand."""
     return frozenset(
-        secret_of(destination)
-        for destination in config.destinations
-        if destination.delivery == "sds"
+        secret_of(destination) for destination in config.called if destination.delivery == "sds"
     )
 
 
 def credentials(config: Attache, pushed: Pushed) -> Iterator[secret_pb2.Secret]:
     """Return the pushed credentials, whole header values. Never an empty one: SECURITY.md 36."""
-    for destination in config.destinations:
+    for destination in config.called:
         injection = pushed.get(destination.name)
         if injection is None:
             continue

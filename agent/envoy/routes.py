@@ -126,7 +126,7 @@ def _outbound(config: Attache, pushed: Pushed) -> route_pb2.RouteConfiguration:
     """One virtual host a destination, and what no destination names."""
     hosts = [
         _destination(destination, config, pushed.get(destination.name))
-        for destination in config.destinations
+        for destination in config.called
     ]
     rest = _virtual_host("unmatched", ["*"])
     outbound = config.listeners.outbound

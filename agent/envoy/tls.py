@@ -66,7 +66,7 @@ def secrets(config: Attache, bundle: Path) -> Iterator[secret_pb2.Secret]:
     They travel as names of files that Envoy itself reads, and reads again when the directory's
     content is replaced (as Kubernetes does with mounted Secrets). Never an empty one: SECURITY 36.
     """
-    for destination in config.destinations:
+    for destination in config.called:
         tls = destination.tls
         if tls is None:
             continue

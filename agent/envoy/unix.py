@@ -19,22 +19,28 @@ class SocketInUse(OSError):
 
 
 class Claim:
-    """A Unix socket of ours at *path*, mode 0660 (SECURITY.md 24).
+    """A Unix socket of ours at *path*, with its *mode* (SECURITY.md 24), named by *setting*.
 
     *bind* makes it under another name, and then it takes its place in one step: whoever connects
     meets the old socket or the new one, and a server that removes what it bound when it ends, as
     grpcio does, cannot remove its successor's. Raises `SocketInUse` or `OSError`.
     """
 
-    def __init__(self, path: Path, bind: Callable[[Path], T]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        bind: Callable[[Path], T],
+        mode: int = 0o660,
+        setting: str = "agent.socket",
+    ) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if _answers(path):
+        if _answers(path, setting):
             raise SocketInUse(
-                f"another agent answers on {path}; stop it or choose another agent.socket"
+                f"another agent answers on {path}; stop it or choose another {setting}"
             )
         self._path = path
         fresh = path.with_name(f".{os.getpid():x}-{next(_NUMBERS)}")
-        with _private_files():
+        with _private_files(mode):
             bind(fresh)
         fresh.replace(path)
         self._identity = _identity(path)
@@ -55,16 +61,16 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 @contextlib.contextmanager
-def _private_files() -> Iterator[None]:
-    """Create the socket as 0660 from the start; a chmod afterwards would leave a gap."""
-    before = os.umask(0o117)
+def _private_files(mode: int) -> Iterator[None]:
+    """Create the socket with *mode* from the start; a chmod afterwards would leave a gap."""
+    before = os.umask(0o777 & ~mode)
     try:
         yield
     finally:
         os.umask(before)
 
 
-def _answers(path: Path) -> bool:
+def _answers(path: Path, setting: str) -> bool:
     """Whether a process listens on *path*.
 
     Raises `OSError` where that cannot be told, or where what is there is no socket.
@@ -80,7 +86,7 @@ def _answers(path: Path) -> bool:
     except ConnectionRefusedError:  # a dead one's socket, which is replaced; but a file refuses too
         if not path.is_socket():
             raise FileExistsError(
-                f"agent.socket {path} is a file; choose a path that is free"
+                f"{setting} {path} is a file; choose a path that is free"
             ) from None
         return False
     finally:

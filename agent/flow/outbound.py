@@ -10,7 +10,7 @@ from agent import challenge
 from agent.context import carriers
 from agent.context.caller import Caller
 from agent.context.resolution import Lookup, resolve
-from agent.credentials.credential import Credential
+from agent.credentials.credential import Credential, Injection
 from agent.errors import Denial, Reason
 from agent.flow.correlation import Randomness, outbound_correlation
 from agent.flow.decision import Allow, Decision, Facts, Part
@@ -62,42 +62,57 @@ class Outbound:
 
     def decide(self, request: Request, moment: Moment) -> Decision:
         """Decide on one call of the application. Every path but the last denies."""
-        facts = Facts(destination=request.destination or None)
         relayed = bearer_hash(request.header("authorization"))
-        caller = self._caller(request, relayed, moment.now)
+        caller = self.caller(request, relayed, moment.now)
+        facts, headers = self.begin(request, caller)
+        if request.passthrough and self.passthrough:
+            return self._pass(request, relayed, headers, facts, moment)
+        injection = self.inject(request, caller, facts, moment)
+        if isinstance(injection, Denial):
+            return Decision(injection, facts)
+        headers |= dict(injection.headers)
+        return Decision(self._send(request, headers, ("authorization",)), facts)
+
+    def begin(
+        self, request: Request, caller: Caller | Denial | None
+    ) -> tuple[Facts, dict[str, str]]:
+        """What is known of a call at once, and the ids that it carries on."""
         known = caller if isinstance(caller, Caller) else None
+        facts = Facts(destination=request.destination or None)
         facts.verified = known.verified if known else None
         facts.link = _link(caller)
         facts.txn, facts.trace_id, traceparent = outbound_correlation(
             request, self.random, known.txn if known else "", known.trace_id if known else ""
         )
-        headers = {CORRELATION: facts.txn, "traceparent": traceparent}
-        if request.passthrough and self.passthrough:
-            return self._pass(request, relayed, headers, facts, moment)
+        return facts, {CORRELATION: facts.txn, "traceparent": traceparent}
+
+    def inject(
+        self, request: Request, caller: Caller | Denial | None, facts: Facts, moment: Moment
+    ) -> Injection | Denial:
+        """The credential of the call's destination, for *caller*; *facts* learn of it."""
         target = self.targets.get(request.destination)
         if target is None:
-            return Decision(_not_allowed(), facts)
+            return _not_allowed()
         facts.rule, facts.credential = target.name, target.credential.kind
         if isinstance(caller, Denial) and target.for_caller:
-            return Decision(caller, facts)
+            return caller
+        known = caller if isinstance(caller, Caller) else None
         if target.for_caller and (revoked := self._revoked(known, moment.now)):
-            return Decision(revoked, facts)
+            return revoked
         behind = _answering(request, known or _nobody(facts, moment))
         if isinstance(behind, Denial):
-            return Decision(behind, facts)
+            return behind
         injection = target.credential.obtain(behind, moment)
         if isinstance(injection, Denial):
-            return Decision(injection, facts)
+            return injection
         if injection.acts_as is Kind.APP and facts.verified is None:
             facts.itself = self.workload
         if injection.acts_as is not None:
             facts.credential = f"{target.credential.kind}:{injection.acts_as}"
-        headers |= dict(injection.headers)
-        return Decision(self._send(request, headers, ("authorization",)), facts)
+        return injection
 
-    def _caller(
-        self, request: Request, relayed: bytes | None, now: float
-    ) -> Caller | Denial | None:
+    def caller(self, request: Request, relayed: bytes | None, now: float) -> Caller | Denial | None:
+        """Who stands behind a call, by all that it carries; *relayed*: of its bearer token."""
         carried = carriers.read(
             baggage=request.header("baggage"),
             tracestate=request.tracestate,

@@ -14,7 +14,7 @@ from agent.envoy.lean.farewell import Farewell
 from agent.envoy.lean.frames import HEAD, Broken, Error, frame
 from agent.envoy.lean.heads import HeadReader, Malformed
 from agent.envoy.lean.intake import Intake
-from agent.envoy.lean.messages import Refused, Status, wrap
+from agent.envoy.lean.messages import Metadata, Refused, Status, wrap
 from agent.envoy.lean.outbox import Outbox
 from agent.envoy.lean.streams import Call, Stream
 
@@ -97,13 +97,13 @@ class Connection:
         else:
             self._done(self._outbox.later(stream, heads.ANSWER, body, heads.WELL))
 
-    def fail(self, stream: int, status: Status, why: str) -> None:
+    def fail(self, stream: int, status: Status, why: str, metadata: Metadata = ()) -> None:
         """End a call without an answer. *why* is for whoever reads the client's log."""
         open_stream = self._streams.get(stream)
         if open_stream is None:
             return
         flags = frames.END_HEADERS | frames.END_STREAM
-        self._outbox.put(frame(frames.HEADERS, flags, stream, heads.failure(status, why)))
+        self._outbox.put(frame(frames.HEADERS, flags, stream, heads.failure(status, why, metadata)))
         if not open_stream.ended:
             self._reset(stream, Error.NO_ERROR)  # RFC 9113 §8.1: the rest is not needed
         self._forget(stream)

@@ -8,13 +8,15 @@ table, as h2spec does, is read each time.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from urllib.parse import quote
 
 from hpack import Decoder, Encoder
 from hpack.exceptions import HPACKError
 
 from agent.envoy.lean.frames import Broken, Error
+from agent.envoy.lean.messages import Metadata
 
 LARGEST = 16_384  # bytes of one header list
 _KEPT = 512  # blocks that are recognised; then all are forgotten, which is cheap and bounded
@@ -41,7 +43,8 @@ class Head:
     """What a request's headers ask for. `seconds` is None without a grpc-timeout.
 
     `grpc` is False for requests that are not gRPC at all. `encoding` is how a compressed message
-    is compressed; `length` the announced content-length.
+    is compressed; `length` the announced content-length; `metadata` are all headers but the pseudo
+    ones, equal names joined by commas.
     """
 
     path: str
@@ -49,6 +52,7 @@ class Head:
     seconds: float | None
     encoding: str
     length: int | None
+    metadata: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 class HeadReader:
@@ -120,6 +124,7 @@ def head_of(headers: list[tuple[str, str]]) -> Head:
         seconds=timeout(regular.get("grpc-timeout")),
         encoding=regular.get("grpc-encoding", "identity"),
         length=_length(regular.get("content-length")),
+        metadata=regular,
     )
 
 
@@ -169,7 +174,8 @@ WELL = encode([("grpc-status", "0")])
 NOT_GRPC = encode([(":status", "415"), ("content-type", "text/plain")])
 
 
-def failure(status: int, why: str) -> bytes:
+def failure(status: int, why: str, metadata: Metadata = ()) -> bytes:
     """The one header block of a call that failed: "trailers only" of gRPC over HTTP/2."""
     told = quote(why, safe=" !\"#$&'()*+,-./:;<=>?@[\\]^_`{|}~")
-    return encode([(":status", "200"), _GRPC, ("grpc-status", str(status)), ("grpc-message", told)])
+    ended = [("grpc-status", str(status)), ("grpc-message", told)]
+    return encode([(":status", "200"), _GRPC, *ended, *metadata])

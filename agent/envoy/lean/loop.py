@@ -16,8 +16,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
+from dataclasses import dataclass
 
-from agent.envoy.lean.messages import Status
+from agent.envoy.lean.messages import Failed, Status
 from agent.envoy.lean.peer import Peer
 from agent.envoy.lean.streams import Call
 from agent.moment import WouldBlock
@@ -27,8 +28,25 @@ log = logging.getLogger("attache.server")
 Method = Callable[[bytes, float | None], bytes]
 """A request's message and the seconds that its caller gives it (None: no limit) → the answer.
 
-Called by the loop itself it may raise `WouldBlock`; it is then called again by another thread.
+It may raise `Failed`. Called by the loop itself it may raise `WouldBlock`; it is then called again
+by another thread.
 """
+
+Admit = Callable[[socket.socket], bool]
+"""Whether the peer of a connection that was just accepted may ask anything."""
+
+
+@dataclass(frozen=True, slots=True)
+class Informed:
+    """A method that reads its call's metadata too."""
+
+    run: Callable[[bytes, float | None, Mapping[str, str]], bytes]
+
+
+def anybody(_connection: socket.socket) -> bool:
+    """`Admit` where the socket's mode says it all."""
+    return True
+
 
 _CONNECTIONS = 128  # Envoy opens one for each of its workers
 _IN_ALL = 64 << 20  # bytes that all peers together make us hold
@@ -40,24 +58,28 @@ class Loop:
     """Serves *methods* (by gRPC path) on the listening socket *listener*, in a thread of its own.
 
     What would block runs on *pool*. *prepare* is called first by the thread: from then on, whatever
-    would make it wait should raise `WouldBlock`.
+    would make it wait should raise `WouldBlock`. *name* is the socket's in the configuration.
     """
 
     def __init__(
         self,
         listener: socket.socket,
-        methods: Mapping[str, Method],
+        methods: Mapping[str, Method | Informed],
         pool: Executor,
         prepare: Callable[[], None] = lambda: None,
+        admit: Admit = anybody,
+        name: str = "agent.socket",
     ) -> None:
         self._listener = listener
         self._methods = dict(methods)
         self._pool = pool
         self._prepare = prepare
+        self._admit = admit
+        self._name = name
         self._epoll = select.epoll()
         self._peers: dict[int, Peer] = {}
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._finished: deque[tuple[Peer, int, bytes | None]] = deque()
+        self._finished: deque[tuple[Peer, int, bytes | Failed | None]] = deque()
         self._elsewhere = 0  # calls that the pool has
         self._held = 0  # bytes, for all peers
         self._leaving = False
@@ -117,7 +139,7 @@ class Loop:
             self._serve(peer, events)
         except Exception:
             # a mistake of ours must not end everybody else's decisions
-            log.exception("a connection from Envoy was ended. This is a bug: report it")
+            log.exception("a connection to %s was ended. This is a bug: report it", self._name)
             self._close(peer)
 
     def _serve(self, peer: Peer, events: int) -> None:
@@ -137,27 +159,31 @@ class Loop:
             peer.connection.fail(call.stream, Status.UNIMPLEMENTED, "there is no such method")
             return
         try:
-            answer = method(call.message, call.seconds)
+            answer = _ask(method, call, call.seconds)
         except WouldBlock:
             self._hand_over(peer, call, method)
+        except Failed as failed:
+            peer.connection.fail(call.stream, failed.status, str(failed), failed.metadata)
         except Exception:
             log.exception("a call failed. This is a bug: report it")
             peer.connection.fail(call.stream, Status.UNKNOWN, "the call failed")
         else:
             peer.connection.answer(call.stream, answer)
 
-    def _hand_over(self, peer: Peer, call: Call, method: Method) -> None:
+    def _hand_over(self, peer: Peer, call: Call, method: Method | Informed) -> None:
         if self._elsewhere >= _QUEUE:
             peer.connection.fail(call.stream, Status.UNAVAILABLE, "too many decisions wait")
             return
         ends = None if call.seconds is None else time.monotonic() + call.seconds
 
         def run() -> None:
-            answer = None
+            answer: bytes | Failed | None = None
             try:
                 if peer.connection.wants(call.stream):  # else it was cancelled in the queue
                     left = None if ends is None else max(0.0, ends - time.monotonic())
-                    answer = method(call.message, left)
+                    answer = _ask(method, call, left)
+            except Failed as failed:
+                answer = failed
             except Exception:
                 log.exception("a call failed. This is a bug: report it")
             finally:
@@ -179,6 +205,8 @@ class Loop:
             self._elsewhere -= 1
             if answer is None:
                 peer.connection.fail(stream, Status.UNKNOWN, "the call failed")
+            elif isinstance(answer, Failed):
+                peer.connection.fail(stream, answer.status, str(answer), answer.metadata)
             else:
                 peer.connection.answer(stream, answer)
             touched.add(peer)
@@ -207,11 +235,14 @@ class Loop:
                 accepted, _ = self._listener.accept()
             except OSError:
                 return
+            if not self._admit(accepted):
+                accepted.close()
+                continue
             if len(self._peers) >= _CONNECTIONS:
                 log.error(
-                    "more than %d connections to agent.socket; the newest is refused. Only Envoy "
-                    "should connect to it: see who else does",
+                    "more than %d connections to %s; the newest is refused. See who opens so many",
                     _CONNECTIONS,
+                    self._name,
                 )
                 accepted.close()
                 return
@@ -233,7 +264,7 @@ class Loop:
     def _relieve(self) -> None:
         """All together hold too much: whoever holds most ends."""
         heaviest = max(self._peers.values(), key=lambda peer: peer.held)
-        log.error("connections to agent.socket hold too much; the one with most was ended")
+        log.error("connections to %s hold too much; the one with most was ended", self._name)
         self._close(heaviest)
 
     def _tick(self, now: float) -> None:
@@ -255,3 +286,9 @@ class Loop:
     def _ring(self) -> None:
         with contextlib.suppress(OSError):  # the loop has ended, and its eventfd with it
             os.eventfd_write(self._wake, 1)
+
+
+def _ask(method: Method | Informed, call: Call, seconds: float | None) -> bytes:
+    if isinstance(method, Informed):
+        return method.run(call.message, seconds, call.metadata)
+    return method(call.message, seconds)

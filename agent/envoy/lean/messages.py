@@ -8,14 +8,22 @@ from enum import IntEnum
 LARGEST = 1 << 20  # bytes of one message, as it is after decompression
 
 
+Metadata = tuple[tuple[str, str], ...]
+"""Headers of gRPC's own, in lower case."""
+
+
 class Status(IntEnum):
-    """How a call ended, as far as this transport says so."""
+    """How a call ended, as far as this transport and its methods say so."""
 
     UNKNOWN = 2
+    INVALID_ARGUMENT = 3
+    NOT_FOUND = 5
+    PERMISSION_DENIED = 7
     RESOURCE_EXHAUSTED = 8
     UNIMPLEMENTED = 12
     INTERNAL = 13
     UNAVAILABLE = 14
+    UNAUTHENTICATED = 16
 
 
 class Refused(Exception):
@@ -24,6 +32,15 @@ class Refused(Exception):
     def __init__(self, status: Status, why: str) -> None:
         super().__init__(why)
         self.status = status
+
+
+class Failed(Exception):
+    """A method's own refusal: the call ends with this status, sentence and trailing metadata."""
+
+    def __init__(self, status: Status, why: str, metadata: Metadata = ()) -> None:
+        super().__init__(why)
+        self.status = status
+        self.metadata = metadata
 
 
 def unwrap(body: bytes, encoding: str) -> bytes:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from agent.envoy.lean import frames
 from agent.envoy.lean.heads import Head, Malformed
@@ -14,12 +15,16 @@ WINDOW = LARGEST + frames.DEFAULT_WINDOW
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A complete request: its stream, its path, the seconds it gives us (None: no limit)."""
+    """A complete request: its stream, its path, the seconds it gives us (None: no limit).
+
+    `metadata` are its headers.
+    """
 
     stream: int
     path: str
     seconds: float | None
     message: bytes
+    metadata: Mapping[str, str] = field(repr=False)
 
 
 class Stream:
@@ -58,5 +63,6 @@ class Stream:
         The message is the call's from then on, and no longer held here.
         """
         body, self.body = bytes(self.body), b""
-        message = unwrap(body, self.head.encoding)
-        return Call(number, self.head.path, self.head.seconds, message)
+        head = self.head
+        message = unwrap(body, head.encoding)
+        return Call(number, head.path, head.seconds, message, head.metadata)
