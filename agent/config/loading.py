@@ -16,7 +16,9 @@ from agent.config.finding import ConfigInvalid, Finding, Location, dotted
 __all__ = ["ConfigInvalid", "Finding", "content_of", "load", "missing_files", "parse"]
 
 # made by us, not found
-_OURS: frozenset[Location] = frozenset({("agent", "socket"), ("revocation", "snapshot")})
+_OURS: frozenset[Location] = frozenset(
+    {("agent", "socket"), ("revocation", "snapshot"), ("tokenService", "socket")}
+)
 _FOLDER: Location = ("internalTokens", "keys")
 
 
