@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import grpc
 import requests
@@ -63,7 +64,7 @@ def configuration(idp: IdentityProvider, folder: Path, port: int) -> dict[str, o
 def by_grpc(folder: Path, token: str) -> Callable[[], None]:
     """Ask once over an open channel."""
     channel = grpc.insecure_channel(f"unix:{folder}/tokens.sock")
-    call = channel.unary_unary(GET_TOKEN, response_deserializer=GetTokenResponse.FromString)
+    call: Any = channel.unary_unary(GET_TOKEN, response_deserializer=GetTokenResponse.FromString)
     headers = {"authorization": f"Bearer {token}"}
     message = GetTokenRequest(destination="store", headers=headers).SerializeToString()
 

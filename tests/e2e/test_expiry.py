@@ -17,7 +17,6 @@ from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from demo.waiting import until
 from tests.e2e.lone_agent import LoneAgent
 
 pytestmark = pytest.mark.e2e
@@ -117,22 +116,7 @@ def test_what_expires_is_said_in_time_and_its_renewal_is_seen(agent: LoneAgent) 
     assert "canary" not in agent.logged() + agent.get("/status").text + agent.get("/metrics").text
 
 
-def test_the_table_is_a_check_for_a_pipeline(agent: LoneAgent) -> None:
-    file = str(agent.file)
-    (agent.folder / "c.pem").write_bytes(certificate(10.5))
-    for arguments, code in (((), 0), (("--fail-within", "7d"), 0), (("--fail-within", "14d"), 1)):
-        done = attache("credentials", "--config", file, "--json", *arguments)
-        assert done.returncode == code, done
-        rows = {row["name"]: row for row in json.loads(done.stdout)}
-        assert rows[CERT]["state"] == "soon"
-        assert (CERT in done.stderr) == bool(code)
-    until(lambda: (left(agent, CERT, "certificate") or 1e9) < 11 * 86_400 or None, "the new end")
-    live = attache("credentials", "--config", file, "--json", "--live")
-    assert {row["name"] for row in json.loads(live.stdout)} == set(rows)
-    assert attache("credentials", "--config", file).stdout.count("certificate") >= 1
-
-
-def test_the_status_is_for_a_person_woken_at_night(agent: LoneAgent) -> None:
+def test_a_person_asks_the_running_agent(agent: LoneAgent) -> None:
     (agent.folder / "c.pem").write_bytes(certificate(2.5))
     agent.said("expires in 2 days")
     done = attache("status", "--config", str(agent.file))
@@ -140,6 +124,6 @@ def test_the_status_is_for_a_person_woken_at_night(agent: LoneAgent) -> None:
     assert "ready" in done.stdout
     assert f"certificate {CERT}: ends on" in done.stdout
     assert "envoy: is not connected" in done.stdout
-    shown = json.loads(attache("status", "--config", str(agent.file), "--json").stdout)
-    assert shown["ready"]
-    assert shown["expiries"]
+    live = attache("credentials", "--config", str(agent.file), "--json", "--live")
+    rows = {row["name"]: row for row in json.loads(live.stdout)}
+    assert rows[CERT]["state"] == "urgent"

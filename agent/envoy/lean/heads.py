@@ -52,7 +52,7 @@ class Head:
     seconds: float | None
     encoding: str
     length: int | None
-    metadata: Mapping[str, str] = field(default_factory=dict, repr=False)
+    metadata: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
 
 class HeadReader:

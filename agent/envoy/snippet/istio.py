@@ -121,7 +121,7 @@ def _of_application(config: Attache) -> Iterator[dict[str, Any]]:
     context = "SIDECAR_OUTBOUND"
     rest = pieces.told(FILTER, direction="outbound", unmatched=pieces.unmatched(config))
     yield _patch("VIRTUAL_HOST", {"context": context}, "MERGE", {"typed_per_filter_config": rest})
-    for destination in config.destinations:
+    for destination in config.called:
         asked = pieces.told(FILTER, direction="outbound", destination=destination.name)
         for name in _virtual_hosts(destination, config.workload.namespace):
             match = {"context": context, "routeConfiguration": {"vhost": {"name": name}}}

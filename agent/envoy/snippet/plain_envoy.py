@@ -83,7 +83,7 @@ def _parts(config: Attache) -> Iterator[Part]:
                     {"match": {"prefix": "/"}, "route": {"cluster": f"DESTINATION_{each.name}"}}
                 ],
             }
-            for each in config.destinations
+            for each in config.called
         ]
         rest = {
             "name": "unmatched",
