@@ -124,16 +124,16 @@ class Judge:
         tokens = self.pipelines.tokens
         try:
             if seconds <= 0:
-                shown = Shown(_late(), "", _facts())
+                shown = Shown(_late(), _facts())
             elif tokens is None:
-                shown = Shown(not_offered(), "", _facts())
+                shown = Shown(not_offered(), _facts())
             else:
                 shown = tokens.validate(ask, Moment(now, seconds))
         except WouldBlock:
             raise
         except Exception:
             log.exception("a decision failed; the request was denied. This is a bug: report it")
-            shown = Shown(_undecided(), "", _facts())
+            shown = Shown(_undecided(), _facts())
         self._report_on(ask, Direction.INBOUND, shown.outcome, shown.facts, now, started)
         return shown
 

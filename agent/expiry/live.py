@@ -15,10 +15,10 @@ Fetched = Iterable[tuple[str, str, float]]
 _OVERDUE = 3600.0  # seconds after which a token that should have been exercised was not
 
 _PROBLEMS: Mapping[State, str] = {
-    State.MISSING: "nobody has logged in yet. Run `attache login`",
-    State.LOST: "it was sent and no answer was kept. Run `attache login`",
-    State.REFUSED: "the provider takes it no more (invalid_grant). Run `attache login`",
-    State.FOREIGN: "it belongs to another server or client. Run `attache login`",
+    State.MISSING: "nobody has logged in yet. Run `attache login {name}`",
+    State.LOST: "it was sent and no answer was kept. Run `attache login {name}`",
+    State.REFUSED: "the provider takes it no more (invalid_grant). Run `attache login {name}`",
+    State.FOREIGN: "it belongs to another server or client. Run `attache login {name}`",
     State.UNREADABLE: "its store cannot be read. See the log",
 }
 
@@ -34,7 +34,7 @@ def refresh_tokens(lives: Iterable[Life], now: float) -> tuple[Fact, ...]:
                 life.name,
                 ends_at=life.idle_ends_at if left_alone else life.ends_at,
                 since=life.obtained_at,
-                problem=_PROBLEMS.get(life.state, ""),
+                problem=_PROBLEMS.get(life.state, "").format(name=life.name),
             )
         )
     return tuple(facts)

@@ -31,7 +31,7 @@ REMEDIES: Mapping[Kind, str] = {
     Kind.CERTIFICATE: "Put the new certificate, with its key, into the file",
     Kind.AUTHORITY: "Add the successor's certificate to the file",
     Kind.SECRET: "Make a new one at the server, put it into the file and say its new end",
-    Kind.REFRESH_TOKEN: "Run `attache login`",
+    Kind.REFRESH_TOKEN: "Run `attache login` for it",
     Kind.SIGNING_KEY: "Make one with `attache keys new`",
     Kind.ISSUER_KEYS: "See why the issuer does not answer",
 }

@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from agent.context.caller import Caller
 from agent.context.store import same_principal
@@ -22,6 +23,7 @@ from agent.flow.headers import CORRELATION
 from agent.flow.outbound import Outbound
 from agent.flow.request import Direction, Request
 from agent.identity.bearer import one_bearer
+from agent.identity.jose import parse
 from agent.identity.principal import IssuerKind, RawToken, Verified
 from agent.moment import Moment
 
@@ -59,13 +61,14 @@ class Handed(NamedTuple):
 class Shown(NamedTuple):
     """Who stands behind a token that was shown to us, or why nobody does; and the facts behind.
 
-    `verified` holds the caller's own token, which need not be the one that was shown: the
-    application may have been given another in its place.
+    The caller's own token need not be the one that was shown, for the application may have been
+    given another in its place: *claims* are those of the *token* that was shown.
     """
 
     outcome: Verified | Denial
-    token: str
     facts: Facts
+    token: str = ""
+    claims: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,19 +104,21 @@ class Tokens:
         facts = Facts(txn=txn, trace_id=trace, rule="tokenService", path=ask.path)
         token = one_bearer(ask.headers.get("authorization"))
         if isinstance(token, Denial):
-            return Shown(token, "", facts)
-        known = self.outbound.store.by_token(_digest(token), moment.now)
+            return Shown(token, facts)
+        digest = _digest(token)
+        known = self.outbound.store.by_token(digest, moment.now)
         verified = known.verified if known else None
         if verified is None:
             found = self._verify(token, moment)
             if isinstance(found, Denial):
-                return Shown(found, "", facts)
+                return Shown(found, facts)
             verified = found
         facts.verified = verified
         facts.txn = (known.txn if known else "") or verified.principal.txn or txn
         if revoked := self.outbound.revoked(verified, moment.now):
-            return Shown(revoked, "", facts)
-        return Shown(verified, token, facts)
+            return Shown(revoked, facts)
+        claims = verified.principal.claims if digest == verified.token_hash else _claims(token)
+        return Shown(verified, facts, token, claims)
 
     def _caller(self, request: Request, ask: Ask, moment: Moment) -> _Known:
         """Whom the carriers name; a bearer token is one of them, and must be good."""
@@ -175,6 +180,12 @@ def _request(ask: Ask) -> Request:
 
 def _digest(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
+
+
+def _claims(token: RawToken) -> Mapping[str, Any]:
+    """What stands in a token of ours, which the application was given."""
+    parsed = parse(token)
+    return {} if isinstance(parsed, Denial) else parsed.claims
 
 
 def not_offered() -> Denial:

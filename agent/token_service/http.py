@@ -94,8 +94,8 @@ def _validated(ask: Ask, judge: Judge) -> Answer:
     shown = judge.validate(ask, LONGEST)
     if isinstance(shown.outcome, Denial):
         return _denied(shown.outcome, shown.facts.txn, judge)
-    claims = plain(shown.outcome.principal.claims)
-    return _well({"protocol": "Bearer", "token": shown.token, "claims": claims}, shown.facts.txn)
+    document = {"protocol": "Bearer", "token": shown.token, "claims": plain(shown.claims)}
+    return _well(document, shown.facts.txn)
 
 
 def _well(document: Mapping[str, Any], correlation_id: str) -> Answer:

@@ -112,7 +112,7 @@ def methods(judge: Judge) -> dict[str, Informed]:
             scopes=sorted(principal.scopes),
             roles=sorted(principal.roles),
             expires_at=int(principal.expires_at),
-            claims=json.dumps(plain(principal.claims)),
+            claims=json.dumps(plain(shown.claims)),
             correlation_id=shown.facts.txn,
         ).SerializeToString()
         return encoded

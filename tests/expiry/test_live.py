@@ -25,7 +25,7 @@ NOW = 100 * DAY
             "",
         ),
         (Life("crm", State.IN_DOUBT, 0.0, NOW, None, 180 * DAY), 180 * DAY, ""),
-        (Life("crm", State.MISSING), None, "attache login"),
+        (Life("crm", State.MISSING), None, "attache login crm"),
         (Life("crm", State.REFUSED), None, "invalid_grant"),
         (Life("crm", State.UNREADABLE), None, "store"),
     ],

@@ -220,6 +220,8 @@ def test_a_shown_token_is_verified_or_known(tokens: Callable[..., Tokens]) -> No
         assert isinstance(shown.outcome, Verified)
         assert shown.outcome.principal.subject == subject
         assert shown.token == token
+        # What we gave in place of her token is not hers; and this one says nothing that we read.
+        assert ("name" in shown.claims) == (token == "bert.s")
     for headers, reason in (
         ({}, Reason.MISSING_TOKEN),
         (bearer("forged.x"), Reason.INVALID_TOKEN),

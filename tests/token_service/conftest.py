@@ -48,7 +48,7 @@ class FakeJudge:
     def validate(self, ask: Ask, seconds: float) -> Shown:
         self.asked.append((ask, seconds))
         denial = Denial(Reason.MISSING_TOKEN, "The request carries no Authorization header.")
-        return Shown(denial, "", Facts(txn="txn-2"))
+        return Shown(denial, Facts(txn="txn-2"))
 
 
 @pytest.fixture
