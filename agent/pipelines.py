@@ -85,6 +85,7 @@ def pipelines(
             verify=trust.verify,
             chain=credentials.chain,
             edge=inbound is not None and inbound.edge,
+            transactions=transactions(config, trust),
         )
         if config.token_service
         else None,

@@ -22,6 +22,7 @@ from agent.flow.decision import Facts
 from agent.flow.headers import CORRELATION
 from agent.flow.outbound import Outbound
 from agent.flow.request import Direction, Request
+from agent.flow.transaction import Transactions
 from agent.identity.bearer import one_bearer
 from agent.identity.jose import parse
 from agent.identity.principal import IssuerKind, RawToken, Verified
@@ -80,6 +81,7 @@ class Tokens:
     verify: Verify
     chain: ChainCheck
     edge: bool
+    transactions: Transactions | None = None
 
     def hand_out(self, ask: Ask, moment: Moment) -> Handed:
         """Decide on one question. Every path but the last denies."""
@@ -137,7 +139,12 @@ class Tokens:
         verified = self._verify(token, moment)
         if isinstance(verified, Denial):
             return _Known(None, verified)
-        shown = self._shown(verified, request, moment)
+        came = None
+        if self.transactions is not None:
+            came = self.transactions.came_with(request, verified, moment)
+        if isinstance(came, Denial):
+            return _Known(None, came)
+        shown = self._shown(verified, came, request, moment)
         if found is not None and not same_principal(found, shown):
             return _Known(_ambiguous())
         return _Known(found or shown)
@@ -155,11 +162,14 @@ class Tokens:
             return revoked
         return verified
 
-    def _shown(self, verified: Verified, request: Request, moment: Moment) -> Caller:
+    def _shown(
+        self, verified: Verified, came: Verified | None, request: Request, moment: Moment
+    ) -> Caller:
         """A caller whose request we did not see, known by the token alone."""
         principal = verified.principal
         txn, trace, _ = outbound_correlation(request, self.outbound.random, principal.txn, "")
-        return Caller(verified, "", txn, "", trace, principal.expires_at, verified.token_hash)
+        ends, given = principal.expires_at, verified.token_hash
+        return Caller(verified, "", txn, "", trace, ends, given, transaction=came)
 
 
 class _Known(NamedTuple):

@@ -10,6 +10,7 @@ from google.protobuf.message import DecodeError
 
 from agent import challenge
 from agent.context.carriers import HANDLE_HEADER
+from agent.credentials.transaction import HEADER as TXN_TOKEN
 from agent.envoy.lean.loop import Informed, Loop
 from agent.envoy.lean.messages import Failed, Status
 from agent.envoy.pool import CheckPool
@@ -38,7 +39,7 @@ MARGIN = 0.1
 # Of the headers and metadata these are read, and no others.
 READ = frozenset(
     {"authorization", "baggage", "tracestate", "traceparent"}
-    | {HANDLE_HEADER, REQUEST_ID, CORRELATION, challenge.HEADER}
+    | {HANDLE_HEADER, REQUEST_ID, CORRELATION, TXN_TOKEN, challenge.HEADER}
 )
 # gRPC's own mapping between HTTP and gRPC statuses, the way back; and 504, which is ours.
 _STATUS: Mapping[int, Status] = {
@@ -82,7 +83,7 @@ def methods(judge: Judge) -> dict[str, Informed]:
         injection, facts = judge.hand_out(ask, patience(remaining))
         if isinstance(injection, Denial):
             raise _failed(injection, facts.txn, judge)
-        name, value = injection.headers[0]
+        name, value = injection.headers[0]  # a Txn-Token beside it is for calls through Envoy
         bare = value.partition(" ")[2] if name == "authorization" else ""
         encoded: bytes = GetTokenResponse(
             header=name,

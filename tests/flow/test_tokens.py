@@ -14,6 +14,7 @@ from agent.credentials.subject import acting_as
 from agent.errors import Denial, Reason
 from agent.flow.outbound import Outbound, Target, kept_inside
 from agent.flow.tokens import Ask, Tokens
+from agent.flow.transaction import Transactions
 from agent.identity.principal import IssuerKind, Kind, RawToken, Verified
 from agent.moment import Moment
 
@@ -212,6 +213,22 @@ def test_revoked_callers_looping_ones_and_internal_ones_at_the_edge_get_nothing(
         ):
             assert isinstance(outcome, Denial)
             assert outcome.reason is reason
+
+
+def test_who_must_bring_a_txn_token_must_bring_it_here_too(
+    tokens: Callable[..., Tokens], verified: MakeVerified
+) -> None:
+    """A token that was not let in by the inbound listener skips none of its demands."""
+
+    def verify(token: RawToken, moment: Moment) -> Verified | Denial:
+        return verified(token, issuer_kind=IssuerKind.INTERNAL, txn="t", client="c")
+
+    required = Transactions(verify, {"entra": "require"})
+    denial, _ = tokens(transactions=required).hand_out(ask("orders", bearer("bert.internal")), NOW)
+    assert isinstance(denial, Denial)
+    assert denial.reason is Reason.MISSING_TOKEN
+    handed = tokens(transactions=required).hand_out(ask("orders", bearer("bert.s")), NOW)
+    assert isinstance(handed.outcome, Injection)  # only our own trust domain has them
 
 
 def test_a_shown_token_is_verified_or_known(tokens: Callable[..., Tokens]) -> None:
