@@ -31,6 +31,8 @@ def environment(tree: Path) -> dict[str, str]:
 class Pair:
     """An agent and its Envoy in front of *application*; *store* is what the application calls.
 
+    It calls it under two names: `store.bench` for the user, `log.bench` as itself.
+
     *changes* are added to the configuration's sections. *tree*: whose agent it is,
     the folder of a checkout; this one's by default.
     """
@@ -91,7 +93,15 @@ class Pair:
                     "hosts": ["store.bench"],
                     "address": f"127.0.0.1:{store}",
                     "credential": {"obo": {"identity": "api", "scopes": ["api://store/.default"]}},
-                }
+                },
+                {
+                    "name": "log",
+                    "hosts": ["log.bench"],
+                    "address": f"127.0.0.1:{store}",
+                    "credential": {
+                        "clientCredentials": {"identity": "api", "scopes": ["api://store/.default"]}
+                    },
+                },
             ],
             "agent": {"socket": str(folder / "agent.sock"), "admin": f"127.0.0.1:{self._admin}"},
             "envoy": {"admin": f"127.0.0.1:{free_port()}"},
@@ -157,6 +167,7 @@ class Listening:
             def do_GET(self) -> None:
                 outer.handle = self.headers[HANDLE] or ""
                 self.send_response(200)
+                self.send_header("x-handle", outer.handle)
                 self.send_header("content-length", "0")
                 self.end_headers()
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 import uuid
+from pathlib import Path
 
 import requests
 
 from demo.idp.loading import load
 from demo.idp.server import IdentityProvider
+from demo.idp.settings import Settings
 
 TENANT = "11111111-1111-4111-8111-111111111111"
 API = "aaaaaaaa-0000-4000-8000-000000000001"
@@ -40,9 +42,10 @@ consents:
 """
 
 
-def provider() -> IdentityProvider:
-    """The provider, not yet started."""
-    return IdentityProvider(load(DIRECTORY, "bench"))
+def provider(state: Path | None = None, refresh_in: int | None = None) -> IdentityProvider:
+    """The provider, not yet started; one with a *state* can be stopped and started again."""
+    settings = Settings(refresh_in=refresh_in)
+    return IdentityProvider(load(DIRECTORY, "bench"), state=state, settings=settings)
 
 
 def user_token(idp: IdentityProvider) -> str:

@@ -80,6 +80,7 @@ def _tokens(
         ),
         "client_info": b64url(f'{{"uid":"{user.id}","utid":"{tenant.id}"}}'.encode()),
     }
+    answer |= _renewal(desk)
     if "offline_access" in ask.oidc:
         family = wish.family or desk.fresh()
         kept = RefreshToken(sign_in, tenant.id, client.app.client_id, wish.scope, family, desk.now)
@@ -109,6 +110,11 @@ def issuance(
     )
 
 
+def _renewal(desk: Desk) -> Answer:
+    seconds = desk.names.settings.refresh_in
+    return {} if seconds is None else {"refresh_in": seconds}
+
+
 def for_app(
     desk: Desk,
     tenant: Tenant,
@@ -127,4 +133,5 @@ def for_app(
         "expires_in": issued.lifetime - 1,
         "ext_expires_in": issued.lifetime - 1,
         "access_token": signer.sign(tokens.app_token(issued, target), version=target.version),
+        **_renewal(desk),
     }

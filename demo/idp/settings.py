@@ -12,6 +12,7 @@ class Settings:
     `v1_issuer` keeps Entra's shape: v1 tokens are issued in the name of another host than
     the one that serves them. `refresh_reuse` says what a refresh token presented twice does:
     Entra lets it pass ("allowed"); RFC 9700 §4.14.2 revokes its whole family ("revokes").
+    `refresh_in` is what Entra says of long-lived tokens: when to renew them, ahead of their end.
     """
 
     v1_issuer: str = "https://sts.windows.net/{tenantid}/"
@@ -22,6 +23,7 @@ class Settings:
     code_lifetime: int = 600
     clock_skew: int = 300
     refresh_reuse: str = "allowed"
+    refresh_in: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
