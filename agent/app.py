@@ -211,7 +211,11 @@ class App:
 
     def degraded(self) -> list[str]:
         """What an operator has to mend although this agent is ready, a sentence each."""
-        return [*self._revocation.standing().degraded, *self._entrance.degraded()]
+        return [
+            *self._revocation.standing().degraded,
+            *self._entrance.degraded(),
+            *self._delivery.problems,
+        ]
 
     def status(self) -> dict[str, Any]:
         """What the agent knows of itself. No secret is in it."""

@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import requests
@@ -69,7 +70,7 @@ class World:
         for each in (self.pair.agent, self.pair.envoy):
             stack.enter_context(each)
         for port in (self.pair.inbound, self.pair.outbound):
-            self.pair.envoy.wait_until(lambda port=port: listening(port), "the agent's Envoy")
+            self.pair.envoy.wait_until(partial(listening, port), "the agent's Envoy")
         self._calls: Iterator[tuple[str, str]] = iter(())
         self._handles: dict[str, str] = {}
         self.arrive(users)
@@ -99,7 +100,10 @@ class World:
         return answer.headers["x-handle"]
 
     def ask(self, session: requests.Session) -> requests.Response:
-        """The next request of the round: in, out for its user, or out for ourselves."""
+        """The next request of the round: in, out for its user, or out for ourselves.
+
+        Calls are made for the latest request that came in, as an application would make them.
+        """
         what, bearer = next(self._calls)
         if what == "in":
             url, headers = f"http://127.0.0.1:{self.pair.inbound}/api/x", {"authorization": bearer}
@@ -107,7 +111,10 @@ class World:
             url = f"http://127.0.0.1:{self.pair.outbound}/things"
             headers = {"host": "store.bench" if what == "out" else "log.bench"}
             headers |= {HANDLE: self._handles[bearer]} if bearer else {}
-        return session.get(url, headers=headers, timeout=30)
+        answer = session.get(url, headers=headers, timeout=30)
+        if what == "in" and answer.ok:
+            self._handles[bearer] = answer.headers["x-handle"]
+        return answer
 
     def outage(self, kind: str, seconds: float) -> Outcome:
         """Let the provider be away for *seconds* under load, in the way that *kind* names."""

@@ -19,7 +19,7 @@ from envoy.extensions.request_id.uuid.v3 import uuid_pb2
 from agent.config.attache import Attache
 from agent.config.listeners import Inbound, Outbound
 from agent.config.login_rules import written
-from agent.envoy import routes, scrub
+from agent.envoy import routes, scrub, unreachable
 from agent.envoy.access_log import access_log
 from agent.envoy.filters import ext_authz, forward_proxy, router
 from agent.envoy.proto import flag, from_agent, number, pack, seconds
@@ -61,6 +61,8 @@ def outbound(
     manager = _common(routes.OUTBOUND, inline, streams=1000)
     manager.early_header_mutation_extensions.append(scrub.orders())
     manager.access_log.extend(access_log(listener.access_log, routes.OUTBOUND))
+    manager.access_log.append(unreachable.log())
+    manager.local_reply_config.CopyFrom(unreachable.problem())
     manager.http_filters.append(ext_authz())
     if listener.mode == "proxy" and listener.unmatched == "passthrough":
         manager.http_filters.append(forward_proxy())

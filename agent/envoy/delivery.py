@@ -1,4 +1,4 @@
-"""When does Envoy get new resources? With a new configuration, or a new pushed credential."""
+"""When does Envoy get new resources? With a new configuration, credential or certificate."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from pathlib import Path
 
 from agent.config.attache import Attache
 from agent.envoy.injection import NOTHING_PUSHED, Pushed
+from agent.envoy.material import NOTHING_READ, Contents, Material, places
 from agent.envoy.snapshot import Snapshot
 
 log = logging.getLogger("attache.ads")
 
-LOOK = 0.25  # seconds between two looks at the credentials that are pushed
+LOOK = 0.25  # seconds between two looks at pushed credentials and at certificates' files
 AtHand = Callable[[float], Pushed]
 """The credentials to push at a time (UTC seconds); it also has those fetched that are missing."""
 
@@ -52,6 +53,13 @@ class Delivery:
         self._at_hand: AtHand = lambda _: NOTHING_PUSHED
         self._wanted: frozenset[str] = frozenset()
         self._pushed: Pushed = NOTHING_PUSHED
+        self._material = Material()
+        self._contents: Contents = NOTHING_READ
+
+    @property
+    def problems(self) -> list[str]:
+        """What is wrong with the files of certificates, a sentence each."""
+        return self._material.problems
 
     @property
     def pushed(self) -> tuple[str, ...]:
@@ -68,7 +76,8 @@ class Delivery:
                 if destination.delivery == "sds"
             )
             self._look(always=True)
-        if self._wanted and self._thread is None:
+        files = any(places(config))
+        if (self._wanted or files) and self._thread is None:
             self._thread = threading.Thread(target=self._loop, name="delivery", daemon=True)
             self._thread.start()
 
@@ -80,7 +89,7 @@ class Delivery:
             self.look()
 
     def look(self) -> None:
-        """Publish anew if a pushed credential has changed."""
+        """Publish anew if a pushed credential or a certificate has changed."""
         with self._lock:
             self._look(always=False)
 
@@ -92,16 +101,17 @@ class Delivery:
         if self._config is None:
             return
         pushed = self._at_hand(self._clock()) if self._wanted else NOTHING_PUSHED
-        if pushed == self._pushed and not always:
+        contents = self._material.look(self._config)
+        if pushed == self._pushed and contents == self._contents and not always:
             return
         for level, sentence in changes(self._pushed, pushed, self._wanted):
             log.log(level, "%s", sentence)
-        self._pushed = pushed
-        self._publish(Snapshot.of(self._config, self._bundle(), pushed))
+        self._pushed, self._contents = pushed, contents
+        self._publish(Snapshot.of(self._config, self._bundle(), pushed, contents))
 
     def _loop(self) -> None:
         while not self._stopping.wait(LOOK):
             try:
                 self.look()
             except Exception:
-                log.exception("pushing a credential failed. This is a bug: report it")
+                log.exception("pushing what Envoy needs failed. This is a bug: report it")

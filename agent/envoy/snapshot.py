@@ -15,6 +15,7 @@ from agent.config.attache import Attache
 from agent.envoy.clusters import clusters
 from agent.envoy.injection import NOTHING_PUSHED, Pushed, awaited, credentials
 from agent.envoy.listeners import listeners
+from agent.envoy.material import NOTHING_READ, Contents
 from agent.envoy.proto import from_agent, pack
 from agent.envoy.routes import route_configurations
 from agent.envoy.tls import secrets
@@ -82,10 +83,17 @@ class Snapshot:
     awaited: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, config: Attache, bundle: Path, pushed: Pushed = NOTHING_PUSHED) -> Snapshot:
+    def of(
+        cls,
+        config: Attache,
+        bundle: Path,
+        pushed: Pushed = NOTHING_PUSHED,
+        contents: Contents = NOTHING_READ,
+    ) -> Snapshot:
         """Build the resources of *config*; *bundle* holds the public authorities for TLS.
 
-        *pushed* are the credentials that Envoy injects without asking.
+        *pushed* are the credentials that Envoy injects without asking, *contents* the certificates
+        and keys of TLS destinations.
         """
         source = from_agent()
         return cls(
@@ -93,7 +101,7 @@ class Snapshot:
                 {
                     CLUSTER: Resources.pack(clusters(config, source, pushed)),
                     SECRET: Resources.pack(
-                        [*secrets(config, bundle), *credentials(config, pushed)]
+                        [*secrets(config, bundle, contents), *credentials(config, pushed)]
                     ),
                     LISTENER: Resources.pack(listeners(config, inline=None)),
                     ROUTE: Resources.pack(route_configurations(config, pushed)),

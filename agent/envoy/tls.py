@@ -12,6 +12,7 @@ from envoy.type.matcher.v3 import string_pb2
 
 from agent.config.attache import Attache
 from agent.config.destinations import Destination, Tls
+from agent.envoy.material import NOTHING_READ, Contents, authority_of, certificate_of
 from agent.envoy.proto import is_ip, pack
 
 # Where distributions keep the public authorities: Debian and Ubuntu (and Envoy's images, and
@@ -60,42 +61,41 @@ def transport_socket(
     return base_pb2.TransportSocket(name="envoy.transport_sockets.tls", typed_config=pack(context))
 
 
-def secrets(config: Attache, bundle: Path) -> Iterator[secret_pb2.Secret]:
+def secrets(
+    config: Attache, bundle: Path, contents: Contents = NOTHING_READ
+) -> Iterator[secret_pb2.Secret]:
     """Return what the TLS destinations verify with and show; *bundle* where no caFile is set.
 
-    They travel as names of files that Envoy itself reads, and reads again when the directory's
-    content is replaced (as Kubernetes does with mounted Secrets). Never an empty one: SECURITY 36.
+    They travel as the *contents* that the agent has read. Others travel as names of files that
+    Envoy itself reads, and reads again when files are moved into the directory (as Kubernetes does
+    with mounted Secrets). Never an empty one: SECURITY 36.
     """
     for destination in config.called:
         tls = destination.tls
         if tls is None:
             continue
         authorities = common_pb2.CertificateValidationContext(trusted_ca=_file(bundle))
-        if tls.ca_file:
+        if read := contents.get(authority_of(destination)):
+            authorities.trusted_ca.CopyFrom(_inline(read[0]))
+        elif tls.ca_file:
             authorities.trusted_ca.CopyFrom(_file(tls.ca_file))
             authorities.watched_directory.path = str(tls.ca_file.parent)
         yield secret_pb2.Secret(name=authority_of(destination), validation_context=authorities)
         if tls.certificate_file and tls.key_file:
-            pair = common_pb2.TlsCertificate(
-                certificate_chain=_file(tls.certificate_file), private_key=_file(tls.key_file)
-            )
-            pair.watched_directory.path = str(tls.certificate_file.parent)
-            yield secret_pb2.Secret(name=certificate_of(destination), tls_certificate=pair)
+            name = certificate_of(destination)
+            if read := contents.get(name):
+                chain, key = map(_inline, read)
+            else:
+                chain, key = _file(tls.certificate_file), _file(tls.key_file)
+            pair = common_pb2.TlsCertificate(certificate_chain=chain, private_key=key)
+            if not read:
+                pair.watched_directory.path = str(tls.certificate_file.parent)
+            yield secret_pb2.Secret(name=name, tls_certificate=pair)
 
 
 def server_name(destination: Destination, tls: Tls) -> str:
     """Return whom the certificate must name: `sni`, else the host of the address."""
     return tls.sni or destination.upstream.host
-
-
-def authority_of(destination: Destination) -> str:
-    """Return the secret's name for the authorities trusted with *destination*."""
-    return f"authority_{destination.name}"
-
-
-def certificate_of(destination: Destination) -> str:
-    """Return the secret's name for our client certificate at *destination*."""
-    return f"certificate_{destination.name}"
 
 
 def _subject(name: str) -> common_pb2.SubjectAltNameMatcher:
@@ -114,3 +114,7 @@ def _reference(
 
 def _file(path: Path) -> base_pb2.DataSource:
     return base_pb2.DataSource(filename=str(path))
+
+
+def _inline(content: bytes) -> base_pb2.DataSource:
+    return base_pb2.DataSource(inline_bytes=content)
