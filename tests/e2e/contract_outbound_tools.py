@@ -162,7 +162,7 @@ class Pod:
         (folder / "b.json").write_text(json.dumps(edit(json.loads(boot.stdout))))
         envoy = shutil.which("envoy", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
         arguments = [str(envoy), "-c", str(folder / "b.json"), "--disable-hot-restart"]
-        arguments += ["--concurrency", "1", "-l", "warning"]
+        arguments += ["--concurrency", "1", "-l", "warning", "--file-flush-interval-msec", "200"]
         with (folder / "envoy.log").open("ab") as log:
             self.envoy = subprocess.Popen(arguments, stdout=log, stderr=log)
         until(lambda: self._admin("/readyz").status_code == 200, f"{folder.name} ready")
