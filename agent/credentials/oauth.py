@@ -6,7 +6,9 @@ RFC 6749 §2.3.1 and §4.4, RFC 7523 §2.2, RFC 8705 §2, RFC 8693 §2.1.
 from __future__ import annotations
 
 import base64
+import hashlib
 import secrets
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,6 +21,7 @@ from agent.credentials import assertion
 from agent.credentials.answers import Answer
 from agent.credentials.proof import Unproven, content_of, text_of
 from agent.credentials.wire import NoAnswer, Wire
+from agent.pem import wrong_pair
 
 Form = dict[str, str]
 
@@ -53,6 +56,8 @@ class OAuthClient:
         self._clock = clock
         self._new_id = new_id
         self._wire = Wire(identity.ca_file, _pair(identity))
+        self._lock = threading.Lock()
+        self._shown = b""  # the digest of the certificate and key that connections were made with
 
     @property
     def proof_word(self) -> str:
@@ -149,12 +154,35 @@ class OAuthClient:
                 # RFC 7521 §4.2: client_id may be said beside it; some servers need it to look up
                 return Authentication({}, client | made)
             case "tls_client_auth":
-                for path in _pair(identity) or ():
-                    content = content_of(path)
-                    if isinstance(content, Unproven):
-                        return content
+                if unproven := self._certificate():
+                    return unproven
                 return Authentication({}, client)  # RFC 8705 §2: client_id is required
         return Authentication({}, client)
+
+    def _certificate(self) -> Unproven | None:
+        """Why no certificate can be shown; a new one is shown with the next request.
+
+        A connection shows the certificate that it was made with, so kept ones are closed.
+        """
+        assert self.identity.certificate_file is not None
+        assert self.identity.key_file is not None
+        contents = []
+        for path in (self.identity.certificate_file, self.identity.key_file):
+            content = content_of(path)
+            if isinstance(content, Unproven):
+                return content
+            contents.append(content)
+        if wrong := wrong_pair(*contents):
+            return Unproven(
+                f"identity '{self.name}': {self.identity.certificate_file} and "
+                f"{self.identity.key_file}: {wrong}. Write both; they are reread each time."
+            )
+        digest = hashlib.sha256(b"\0".join(contents)).digest()
+        with self._lock:
+            shown, self._shown = self._shown, digest
+        if shown not in (b"", digest):
+            self._wire.close()
+        return None
 
     def _assertion(self) -> str | Unproven:
         identity = self.identity

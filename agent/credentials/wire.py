@@ -80,7 +80,7 @@ class Wire:
         self._documents: dict[str, tuple[float, Response]] = {}
 
     def close(self) -> None:
-        """Close the connections that are kept open."""
+        """Close the connections that are kept open; the next request makes a new one."""
         self._session.close()
 
     @contextmanager

@@ -164,11 +164,17 @@ class FakeSts:
         self.script: Script = lambda form: granted("token")
         self.discovery: Callable[[str], Scripted | None] = lambda path: None
         self.released = threading.Event()
+        self.shown: list[str] = []  # whose certificate each request came with
         self._server = _Server(("127.0.0.1", 0), _handler(self))
         self._server.tls = context
         self.url = f"https://localhost:{self._server.server_address[1]}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
         self._thread.start()
+
+    def ask_for_certificates(self, *trusted: bytes) -> None:
+        """From now on clients may show one of these certificates."""
+        self._server.tls.verify_mode = ssl.CERT_OPTIONAL
+        self._server.tls.load_verify_locations(cadata=b"".join(trusted).decode())
 
     def hang(self, form: dict[str, str]) -> Scripted:
         """A script that answers only when the test is over."""
@@ -225,6 +231,9 @@ def _handler(sts: FakeSts) -> type[BaseHTTPRequestHandler]:
             sts.paths.append(self.path)
             sts.forms.append(form)
             sts.headers.append(dict(self.headers.items()))
+            certificate = self.connection.getpeercert() or {}  # type: ignore[attr-defined]
+            names = [value for ((_, value),) in certificate.get("subject", ())]
+            sts.shown.extend(names or [""])
             self._send(sts.script(form))
 
         def _send(self, answer: Scripted) -> None:
