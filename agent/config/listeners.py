@@ -6,7 +6,7 @@ import ipaddress
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from agent.config.fields import Address, Duration, File, Port, Strict, Text
 from agent.config.login import Login
@@ -56,6 +56,10 @@ class Inbound(Strict):
     access_log: AccessLog = None
 
 
+# FTP, SSH, SMTP, POP3, IMAP, submission, MySQL: nothing is seen before the server's greeting.
+SERVER_SPEAKS_FIRST = (21, 22, 25, 110, 143, 587, 3306)
+
+
 class Outbound(Strict):
     """What the application reaches instead of its destinations."""
 
@@ -68,7 +72,21 @@ class Outbound(Strict):
     unmatched: Literal["deny", "passthrough"] = Field(
         default="deny", description="What happens to a host that no destination names."
     )
+    opaque_ports: Annotated[tuple[Port, ...], Field(strict=False)] = Field(
+        default=SERVER_SPEAKS_FIRST,
+        description="With mode: redirect and unmatched: passthrough, connections to these ports go "
+        "on unread; write the ports on which a server speaks first.",
+    )
     access_log: AccessLog = None
+
+    @model_validator(mode="after")
+    def _read_at_all(self) -> Outbound:
+        opaque = self.mode == "redirect" and self.unmatched == "passthrough"
+        if "opaque_ports" in self.model_fields_set and not opaque:
+            raise ValueError(
+                "opaquePorts is for mode: redirect with unmatched: passthrough; remove it"
+            )
+        return self
 
 
 class Listeners(Strict):
