@@ -19,9 +19,10 @@ from agent.envoy.clusters import PASSTHROUGH
 from agent.envoy.proto import is_ip, number, pack, seconds
 
 REFUSED = "refused"  # no cluster has this name: Envoy closes the connection
-# A client that says nothing for so long is closed. Were it let through, whatever it says then,
-# also http with the caller's token, would go out unread.
-SILENCE = 15.0
+# Seconds after which what is still unclear goes on unread: the server may be the one who greets, or
+# the words may look like http's first. `opaquePorts` need not wait. Whoever connects that long
+# before its first http request is not read either (docs/destinations.md says so).
+SILENCE = 2.0
 
 Match = listener_components_pb2.FilterChainMatch
 
@@ -45,6 +46,7 @@ def let_through(
     ):
         listener.listener_filters.append(inspector(name, settings, where))
     listener.listener_filters_timeout.CopyFrom(seconds(SILENCE))
+    listener.continue_on_listener_filters_timeout = True
     ours = Match(destination_port=number(outbound.port))
     # tls_inspector tells what TLS would speak (ALPN) by the same words
     plain = Match(

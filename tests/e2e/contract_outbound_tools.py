@@ -66,6 +66,7 @@ class Server:
         self,
         answer: Callable[[str, str, list[tuple[str, str]], bytes], Answer],
         tls: ssl.SSLContext | None = None,
+        address: str = "127.0.0.1",
     ) -> None:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
@@ -94,7 +95,7 @@ class Server:
             def handle_error(self, *_: Any) -> None:
                 pass  # clients that hang up
 
-        self._http = Threads(("127.0.0.1", 0), Handler)
+        self._http = Threads((address, 0), Handler)
         if tls:
             self._http.socket = tls.wrap_socket(
                 self._http.socket, server_side=True, do_handshake_on_connect=False
@@ -110,9 +111,11 @@ class Server:
 class Echo(Server):
     """Tells who it is and what it got; the application and every destination is one."""
 
-    def __init__(self, name: str, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, name: str, tls: ssl.SSLContext | None = None, address: str = "127.0.0.1"
+    ) -> None:
         self.name = name
-        super().__init__(self._echo, tls)
+        super().__init__(self._echo, tls, address)
 
     def _echo(self, method: str, path: str, pairs: list[tuple[str, str]], body: bytes) -> Answer:
         return 200, {}, {"name": self.name, "path": path, "headers": dict(pairs), "pairs": pairs}
@@ -164,10 +167,19 @@ class Pod:
         arguments = [str(envoy), "-c", str(folder / "b.json"), "--disable-hot-restart"]
         arguments += ["--concurrency", "1", "-l", "warning", "--file-flush-interval-msec", "200"]
         with (folder / "envoy.log").open("ab") as log:
-            self.envoy = subprocess.Popen(arguments, stdout=log, stderr=log)
+            self.envoy = subprocess.Popen(self.started(arguments), stdout=log, stderr=log)
         until(lambda: self._admin("/readyz").status_code == 200, f"{folder.name} ready")
         for port in (self.inbound, self.outbound):
-            until(lambda port=port: socket.create_connection(("127.0.0.1", port)), "listening")
+            until(lambda port=port: self.listens(port), "listening")
+
+    def started(self, command: list[str]) -> list[str]:
+        """How Envoy is started."""
+        return command
+
+    def listens(self, port: int) -> bool:
+        """Whether Envoy listens on *port*."""
+        socket.create_connection(("127.0.0.1", port)).close()
+        return True
 
     def start_agent(self) -> None:
         self.agent = subprocess.Popen(
@@ -247,10 +259,16 @@ class Got:
 
 
 def ask(
-    port: int, path: str, host: str, headers: Mapping[str, str], *, absolute: bool = False
+    port: int,
+    path: str,
+    host: str,
+    headers: Mapping[str, str],
+    *,
+    absolute: bool = False,
+    address: str = "127.0.0.1",
 ) -> Got:
     """One HTTP/1.1 request; *absolute* is the form that a client with HTTP_PROXY sends."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=LIMIT)
+    connection = http.client.HTTPConnection(address, port, timeout=LIMIT)
     try:
         target = f"http://{host}{path}" if absolute else path
         connection.putrequest("GET", target, skip_host=True, skip_accept_encoding=True)
