@@ -69,7 +69,8 @@ class Network:
     def __init__(self) -> None:
         tag = uuid.uuid4().hex[:6]
         self.name, self._cable = f"att-{tag}", (f"ao{tag}", f"ai{tag}")
-        n = int(tag[:2], 16)
+        taken = _run("ip", "-4", "-o", "address")
+        n = next(n for n in range(1, 255) if f" {_OUTSIDE.format(n=n)}/" not in taken)
         self.inside, self.outside = _INSIDE.format(n=n), _OUTSIDE.format(n=n)
         _run("ip", "netns", "add", self.name)
         ours, theirs = self._cable

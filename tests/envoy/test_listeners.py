@@ -77,9 +77,7 @@ def test_redirected_passthrough_lets_other_protocols_through_but_not_to_ourselve
     assert cluster(named) == "refused"
 
 
-def test_what_stays_unclear_goes_on_at_once_where_servers_speak_first_and_later_elsewhere(
-    configure,
-):
+def test_where_servers_speak_first_nothing_is_waited_for(configure):
     listener = passing(configure)
     assert listener.continue_on_listener_filters_timeout
     original, tls, http = listener.listener_filters
