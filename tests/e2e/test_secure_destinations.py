@@ -187,6 +187,16 @@ def test_a_destination_that_is_away_is_said_too(world: World) -> None:
     until(lambda: got.body["correlationId"] in world.envoy_log(), "a line in Envoy's log")
 
 
+def test_no_tunnel_goes_past_the_agent(world: World) -> None:
+    """`CONNECT` to a destination, which is what clients ask a proxy for where TLS is meant."""
+    for host in ("mutual.shop:443", "mutual.shop:80", "unknown.shop:443"):
+        text = f"CONNECT {host} HTTP/1.1\r\nhost: {host}\r\n\r\n"
+        with _connected(world) as connection:
+            connection.sendall(text.encode())
+            status = int(connection.recv(65536).split()[1])
+        assert status >= 400, host
+
+
 # gRPC
 
 
