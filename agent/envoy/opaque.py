@@ -61,7 +61,9 @@ def let_through(
 
 
 def chain(
-    name: str, filter_: listener_components_pb2.Filter, match: Match | None = None
+    name: str,
+    filter_: listener_components_pb2.Filter,
+    match: listener_components_pb2.FilterChainMatch | None = None,
 ) -> listener_components_pb2.FilterChain:
     """Return a filter chain of one filter."""
     return listener_components_pb2.FilterChain(
