@@ -146,6 +146,18 @@ def test_a_block_and_missing_consent_send_nobody_to_sign_in(world: World) -> Non
     assert "www-authenticate" not in got.headers
 
 
+@pytest.mark.must(27, 38)
+def test_a_refusal_is_remembered_for_its_user_and_briefly(world: World) -> None:
+    ed, ada = world.token(ED), world.token("ada@contoso.example")
+    asked = world.idp.counters.total("token", grant="jwt-bearer")
+    world.idp.fault(Fault("aad_error", "token", grant="jwt-bearer", code=500133, count=1))
+    refusals = [world.use(ed, "behalf").denial for _ in range(3)]
+    assert refusals == [(401, "invalid_token")] * 3
+    assert world.idp.counters.total("token", grant="jwt-bearer") == asked + 1
+    assert world.use(ada, "behalf").by == "api"  # the refusal is not hers
+    until(lambda: world.use(ed, "behalf").by == "api", "Ed is asked for again, soon")
+
+
 @pytest.mark.must(27)
 def test_what_a_destination_demands_goes_to_entra_and_from_there_to_the_caller(
     world: World, token: str

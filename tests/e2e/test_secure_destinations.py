@@ -6,6 +6,7 @@ credential is in what the destination gets.
 
 from __future__ import annotations
 
+import base64
 import json
 import socket
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from typing import Any
 
 import grpc
 import pytest
+import requests
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
@@ -137,8 +139,11 @@ def test_our_certificate_is_shown_and_a_new_one_as_soon_as_it_is_there(world: Wo
     world.client.write(key=key)
     until(lambda: clients(world.pod.call("mutual.shop")) == ["third"], "the third is shown")
     until(lambda: "does not belong" not in json.dumps(world.pod.admin_json("/readyz")), "mended")
-    for said in (world.pod.logged(), world.envoy_log(), str(world.pod.admin_json("/status"))):
+    dump = requests.get(f"http://127.0.0.1:{world.pod.envoy_admin}/config_dump", timeout=10).text
+    assert "certificate_mutual" in dump
+    for said in (world.pod.logged(), world.envoy_log(), str(world.pod.admin_json("/status")), dump):
         assert "PRIVATE KEY" not in said
+        assert base64.b64encode(key).decode()[:60] not in said
 
 
 def test_trust_that_moves_to_another_authority_is_followed_and_back(world: World) -> None:
