@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
@@ -39,7 +39,7 @@ class Place:
 @dataclass(frozen=True, slots=True)
 class _Read:
     stamp: Stamp
-    good: tuple[bytes, ...] | None
+    good: tuple[bytes, ...] | None = field(repr=False)
     problem: str
 
 

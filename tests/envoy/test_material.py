@@ -85,6 +85,13 @@ def test_a_bad_certificate_or_authority_leaves_the_good_one_and_is_said_once(
     assert material.problems == []
 
 
+@pytest.mark.must(45)
+def test_no_key_shows_in_a_repr(config: Attache) -> None:
+    material = Material()
+    material.look(config)
+    assert "PRIVATE KEY" not in repr(vars(material))
+
+
 def test_a_new_certificate_waits_for_its_key(config: Attache, files: Files) -> None:
     material = Material()
     material.look(config)
