@@ -17,6 +17,7 @@ from agent.config.fields import Address
 from agent.envoy.agent_cluster import HTTP_OPTIONS, assignment, breakers
 from agent.envoy.filters import dns_cache
 from agent.envoy.injection import NOTHING_PUSHED, Pushed, injecting
+from agent.envoy.material import NOTHING_READ, Contents
 from agent.envoy.proto import is_ip, number, pack, seconds, tcp
 from agent.envoy.tls import transport_socket
 
@@ -35,17 +36,21 @@ def clusters(
     config: Attache,
     source: config_source_pb2.ConfigSource | None,
     pushed: Pushed = NOTHING_PUSHED,
+    contents: Contents = NOTHING_READ,
 ) -> Iterator[cluster_pb2.Cluster]:
-    """Return the clusters of *config*; *source* says whence their secrets come (None: static)."""
+    """Return the clusters of *config*; *source* says whence their secrets come (None: static).
+
+    *contents* are those of certificates' files: a cluster differs when they do.
+    """
     inbound, outbound = config.listeners.inbound, config.listeners.outbound
     if inbound:
         yield _local(APPLICATION, inbound.application, inbound.protocol)
         if config.internal_tokens and config.internal_tokens.publish:
             yield _local(ADMIN, config.agent.admin)
     for destination in config.called:
-        yield _destination(destination, source)
+        yield _destination(destination, source, contents)
         if injection := pushed.get(destination.name):
-            yield injecting(_destination(destination, source), destination, injection)
+            yield injecting(_destination(destination, source, contents), destination, injection)
     if outbound and outbound.unmatched == "passthrough":
         yield _anywhere() if outbound.mode == "proxy" else _original()
 
@@ -71,7 +76,9 @@ def _local(name: str, address: Address, protocol: str = "auto") -> cluster_pb2.C
 
 
 def _destination(
-    destination: Destination, source: config_source_pb2.ConfigSource | None
+    destination: Destination,
+    source: config_source_pb2.ConfigSource | None,
+    contents: Contents,
 ) -> cluster_pb2.Cluster:
     """Return a destination's cluster: its configured address and no other (SECURITY.md 25)."""
     name, address = cluster_of(destination), destination.upstream
@@ -85,7 +92,8 @@ def _destination(
         # Each address becomes an endpoint; a pod without IPv6 must not be given such.
         cluster.cluster_type.CopyFrom(_dns(dns_lookup_family=dns_pb2.V4_PREFERRED))
     if destination.tls:
-        cluster.transport_socket.CopyFrom(transport_socket(destination, destination.tls, source))
+        secured = transport_socket(destination, destination.tls, source, contents)
+        cluster.transport_socket.CopyFrom(secured)
     return cluster
 
 

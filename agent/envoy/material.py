@@ -6,6 +6,7 @@ change counts, however it was written, and a half-written pair never takes the p
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from agent.pem import wrong_authorities, wrong_pair
 log = logging.getLogger("attache.ads")
 
 Contents = Mapping[str, tuple[bytes, ...]]
-"""By the name of a secret, what its files hold: authorities, or a certificate and its key."""
+"""For each secret, what its files hold: authorities, or a certificate and its key."""
 NOTHING_READ: Contents = MappingProxyType({})
 MAX_FILE = 1024 * 1024
 
@@ -58,13 +59,28 @@ def places(config: Attache) -> Iterator[Place]:
 
 
 def authority_of(destination: Destination) -> str:
-    """Return the secret's name for the authorities trusted with *destination*."""
+    """Return the secret that holds the authorities trusted with *destination*."""
     return f"authority_{destination.name}"
 
 
 def certificate_of(destination: Destination) -> str:
-    """Return the secret's name for our client certificate at *destination*."""
+    """Return the secret that is our client certificate at *destination*."""
     return f"certificate_{destination.name}"
+
+
+def named(secret: str, contents: Contents) -> str:
+    """Return the name under which Envoy knows *secret*: another one for other contents.
+
+    A cluster that names it is another cluster then. Envoy makes that one ready beside the old,
+    and closes the old one's connections, which were made with what has been replaced.
+    """
+    read = contents.get(secret)
+    if not read:
+        return secret
+    digest = hashlib.sha256()
+    for content in read:
+        digest.update(len(content).to_bytes(8, "big") + content)
+    return f"{secret}_{digest.hexdigest()[:12]}"
 
 
 class Material:

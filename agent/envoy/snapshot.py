@@ -99,7 +99,7 @@ class Snapshot:
         return cls(
             MappingProxyType(
                 {
-                    CLUSTER: Resources.pack(clusters(config, source, pushed)),
+                    CLUSTER: Resources.pack(clusters(config, source, pushed, contents)),
                     SECRET: Resources.pack(
                         [*secrets(config, bundle, contents), *credentials(config, pushed)]
                     ),

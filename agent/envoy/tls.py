@@ -12,7 +12,7 @@ from envoy.type.matcher.v3 import string_pb2
 
 from agent.config.attache import Attache
 from agent.config.destinations import Destination, Tls
-from agent.envoy.material import NOTHING_READ, Contents, authority_of, certificate_of
+from agent.envoy.material import NOTHING_READ, Contents, authority_of, certificate_of, named
 from agent.envoy.proto import is_ip, pack
 
 # Where distributions keep the public authorities: Debian and Ubuntu (and Envoy's images, and
@@ -32,7 +32,10 @@ def system_bundle() -> Path:
 
 
 def transport_socket(
-    destination: Destination, tls: Tls, source: config_source_pb2.ConfigSource | None
+    destination: Destination,
+    tls: Tls,
+    source: config_source_pb2.ConfigSource | None,
+    contents: Contents = NOTHING_READ,
 ) -> base_pb2.TransportSocket:
     """Return TLS ≥ 1.2 towards exactly the configured server.
 
@@ -48,12 +51,14 @@ def transport_socket(
             default_validation_context=common_pb2.CertificateValidationContext(
                 match_typed_subject_alt_names=[_subject(name)]
             ),
-            validation_context_sds_secret_config=_reference(authority_of(destination), source),
+            validation_context_sds_secret_config=_reference(
+                named(authority_of(destination), contents), source
+            ),
         ),
     )
     if tls.certificate_file:
         common.tls_certificate_sds_secret_configs.append(
-            _reference(certificate_of(destination), source)
+            _reference(named(certificate_of(destination), contents), source)
         )
     context = tls_pb2.UpstreamTlsContext(common_tls_context=common)
     if not is_ip(name):  # RFC 6066 §3: a literal address is not a server name
@@ -80,7 +85,9 @@ def secrets(
         elif tls.ca_file:
             authorities.trusted_ca.CopyFrom(_file(tls.ca_file))
             authorities.watched_directory.path = str(tls.ca_file.parent)
-        yield secret_pb2.Secret(name=authority_of(destination), validation_context=authorities)
+        yield secret_pb2.Secret(
+            name=named(authority_of(destination), contents), validation_context=authorities
+        )
         if tls.certificate_file and tls.key_file:
             name = certificate_of(destination)
             if read := contents.get(name):
@@ -90,7 +97,7 @@ def secrets(
             pair = common_pb2.TlsCertificate(certificate_chain=chain, private_key=key)
             if not read:
                 pair.watched_directory.path = str(tls.certificate_file.parent)
-            yield secret_pb2.Secret(name=name, tls_certificate=pair)
+            yield secret_pb2.Secret(name=named(name, contents), tls_certificate=pair)
 
 
 def server_name(destination: Destination, tls: Tls) -> str:

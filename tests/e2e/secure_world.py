@@ -111,8 +111,6 @@ class Site:
                 body = json.dumps({"name": "site", "client": names, "headers": headers}).encode()
                 self.send_response(200)
                 self.send_header("content-length", str(len(body)))
-                # else a connection that was made with the certificate of before goes on
-                self.send_header("connection", "close")
                 self.end_headers()
                 self.wfile.write(body)
 

@@ -19,6 +19,7 @@ import requests
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
+from demo.load import Load
 from tests.e2e.contract_outbound_tools import Got, Pod, until
 from tests.e2e.secure_world import (
     Authority,
@@ -116,15 +117,34 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 # Certificates
 
 
+def test_a_rotation_under_load_fails_no_call(world: World) -> None:
+    def ask(session: requests.Session) -> requests.Response:
+        url = f"http://127.0.0.1:{world.pod.outbound}/x"
+        return session.get(url, headers={"host": "mutual.shop"}, timeout=30)
+
+    with Load(ask, threads=3) as load:
+        for number in range(3):
+            certificate, key = world.ours.issue(f"rotated-{number}")
+            world.client.move(certificate=certificate, key=key)
+            wanted = [f"rotated-{number}"]
+            until(lambda w=wanted: clients(world.pod.call("mutual.shop")) == w, "it is shown")
+            load.more(30)
+    assert dict(load.statuses) == {200: load.statuses.total()}, load.examples
+
+
 def clients(got: Got) -> list[str]:
     return list(got.body["client"]) if got.status == 200 else []
 
 
 def test_our_certificate_is_shown_and_a_new_one_as_soon_as_it_is_there(world: World) -> None:
-    """However it is written: moved into place, or over the old one, half of it first."""
-    got = world.pod.call("mutual.shop")
-    assert clients(got) == ["first"]
-    assert got.bearer == KEY
+    """However it is written: moved into place, or over the old one, half of it first.
+
+    Though the destination would keep the connections that were made with the old one.
+    """
+    certificate, key = world.ours.issue("first")
+    world.client.move(certificate=certificate, key=key)
+    until(lambda: clients(world.pod.call("mutual.shop")) == ["first"], "the first is shown")
+    assert world.pod.call("mutual.shop").bearer == KEY
 
     certificate, key = world.ours.issue("second")
     world.client.move(certificate=certificate, key=key)

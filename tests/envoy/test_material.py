@@ -11,7 +11,8 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from agent.config.attache import Attache
-from agent.envoy.material import MAX_FILE, Material
+from agent.envoy.material import MAX_FILE, Material, named
+from agent.envoy.snapshot import CLUSTER, Snapshot
 from agent.envoy.tls import secrets
 from demo.idp import certificates
 
@@ -118,10 +119,29 @@ def test_what_was_never_good_is_left_to_envoy_to_read(config: Attache, files: Fi
     authority = found["authority_billing"].validation_context
     assert authority.trusted_ca.filename == str(files.ca)
     assert authority.watched_directory.path == str(files.ca.parent)
-    shown = found["certificate_billing"].tls_certificate
+    shown = found[named("certificate_billing", contents)].tls_certificate
     assert (shown.certificate_chain.inline_bytes, shown.private_key.inline_bytes) == FIRST
     assert not shown.HasField("watched_directory")
     assert found["authority_public"].validation_context.trusted_ca.filename == "/bundle"
+
+
+def test_other_contents_make_another_cluster_that_names_another_secret(
+    config: Attache, files: Files
+) -> None:
+    """So connections that were made with the old ones end, and none of the new cluster has them."""
+    material, found = Material(), []
+    for pair in (FIRST, SECOND, FIRST):
+        files.write(pair)
+        contents = material.look(config)
+        names = {secret.name for secret in secrets(config, Path("/bundle"), contents)}
+        snapshot = Snapshot.of(config, Path("/bundle"), contents=contents)
+        cluster = snapshot.types[CLUSTER].items["destination_billing"].SerializeToString()
+        assert sum(name.encode() in cluster for name in names) == 2
+        found.append((cluster, names))
+    first, second, again = found
+    assert first == again
+    assert first[0] != second[0]
+    assert first[1] & second[1] == {"authority_public"}
 
 
 def test_what_no_destination_names_any_more_is_forgotten(
