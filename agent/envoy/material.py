@@ -120,24 +120,24 @@ def _again(place: Place, before: _Read | None) -> _Read:
     read = _Read(stamp, good, problem)
     if problem and (before is None or before.problem != problem):
         log.error("%s", problem)
-    elif before and not problem and good != before.good:
-        log.info("%s: Envoy gets the new content of %s", place.said, _named(place.files))
+    elif before and not problem and (before.problem or good != before.good):
+        log.info("%s: Envoy gets the new content of %s", place.said, _paths(place.files))
     return read
 
 
 def _read(place: Place) -> tuple[tuple[bytes, ...] | None, str]:
-    named = _named(place.files)
+    paths = _paths(place.files)
     try:
         contents = tuple(_content(path) for path in place.files)
     except OSError as error:
         return None, (
-            f"{place.said}: {named} cannot be read ({error.strerror}). Mount it for the agent; "
+            f"{place.said}: {paths} cannot be read ({error.strerror}). Mount it for the agent; "
             "Envoy tries to read it by itself."
         )
     if max(map(len, contents)) > MAX_FILE:
-        return None, f"{place.said}: {named} is larger than 1 MiB. Name the right file."
+        return None, f"{place.said}: {paths} is larger than 1 MiB. Name the right file."
     if wrong := place.wrong(*contents):
-        return None, f"{place.said}: {named}: {wrong}. Correct it; it is reread at once."
+        return None, f"{place.said}: {paths}: {wrong}. Correct it; it is reread at once."
     return contents, ""
 
 
@@ -154,5 +154,5 @@ def _stamp(files: tuple[Path, ...]) -> Stamp:
     return tuple((each.st_mtime_ns, each.st_size, each.st_ino) for each in found)
 
 
-def _named(files: tuple[Path, ...]) -> str:
+def _paths(files: tuple[Path, ...]) -> str:
     return " and ".join(str(path) for path in files)
