@@ -46,7 +46,7 @@ class _Read:
 
 def places(config: Attache) -> Iterator[Place]:
     """The files that *config* names for its TLS destinations."""
-    for destination in config.destinations:
+    for destination in config.called:
         tls = destination.tls
         if tls is None:
             continue

@@ -86,7 +86,7 @@ def _names(config: Attache) -> list[str]:
     """The server names by which TLS would reach a destination past the agent."""
     hosts = (
         Address.parse(host, default_port=80).host
-        for destination in config.destinations
+        for destination in config.called
         for host in destination.hosts
     )
     return sorted({host.lower() for host in hosts if not is_ip(host)})
