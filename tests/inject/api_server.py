@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import requests
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
@@ -63,6 +64,10 @@ class ApiServer:
             ),
         )
         self._write("tokens.csv", b'root-token,root,root,"system:masters"\n')
+        self._session = requests.Session()
+        self._session.trust_env = False
+        self._session.verify = str(folder / "ca.crt")
+        self._session.headers["Authorization"] = "Bearer root-token"
         self.kubeconfig = folder / "kubeconfig"
         self.kubeconfig.write_text(json.dumps(self._kubeconfig()))
         storage = f"http://127.0.0.1:{client}"
@@ -115,6 +120,24 @@ class ApiServer:
         return self._run(
             "kubectl", *words, stdin=text or ("" if stdin is None else json.dumps(stdin))
         )
+
+    def post(self, path: str, tree: Tree) -> Tree:
+        """Create an object as a controller would; return it as it is stored, or `Refused`."""
+        answer = self._session.post(f"{self.url}{path}", json=tree, timeout=60)
+        stored: Tree = answer.json()
+        if answer.status_code >= 400:
+            raise Refused(stored["message"])
+        return stored
+
+    def may(self, account: str, verb: str, resource: str, namespace: str) -> bool:
+        """Whether a user may do *verb* to *resource*, written kind or kind/name."""
+        kind, _, name = resource.partition("/")
+        group = "admissionregistration.k8s.io" if kind.endswith("configurations") else ""
+        asked = {"verb": verb, "group": group, "resource": kind, "name": name}
+        spec = {"user": account, "resourceAttributes": {**asked, "namespace": namespace}}
+        review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview"}
+        path = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+        return bool(self.post(path, {**review, "spec": spec})["status"]["allowed"])
 
     def helm(self, *words: str, **values: Any) -> str:
         """Run helm with *values*."""
