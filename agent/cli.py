@@ -14,6 +14,7 @@ import typer
 
 from agent.cli_inject import inject
 from agent.cli_injector import app as injector
+from agent.cli_pod import app as pod
 from agent.cli_revocations import app as revocations
 from agent.cli_standing import credentials, status
 from agent.config.loading import ConfigInvalid, load, missing_files
@@ -31,6 +32,7 @@ envoy = typer.Typer(no_args_is_help=True, help="Configuration for the Envoy besi
 keys = typer.Typer(no_args_is_help=True, help="Signing keys of internal tokens.")
 app.add_typer(envoy, name="envoy")
 app.add_typer(keys, name="keys")
+app.add_typer(pod, name="pod")
 app.add_typer(revocations, name="revocations")
 app.command()(inject)
 app.add_typer(injector, name="injector")
@@ -69,14 +71,19 @@ def main() -> None:
 def run(
     config: ConfigOption,
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error")] = "info",
+    probes: Annotated[
+        str | None,
+        typer.Option(help="In a pod: where Envoy answers /livez, /readyz and /metrics for us."),
+    ] = None,
 ) -> None:
     """Decide on requests until told to stop (SIGTERM)."""
     from agent.app import CannotStart, run_until_stopped
+    from agent.config.fields import Address
     from agent.telemetry.log import configure
 
     try:
         configure(log_level)
-        run_until_stopped(config)
+        run_until_stopped(config, Address.parse(probes) if probes else None)
     except (CannotStart, ValueError) as reason:
         _fail(str(reason))
 

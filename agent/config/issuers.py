@@ -13,10 +13,23 @@ from pydantic import (
     model_validator,
 )
 
-from agent.config.fields import Duration, File, Name, Strict, Text, Url, one_of, secure_url
+from agent.config.fields import (
+    SECURE_URL,
+    Duration,
+    File,
+    Name,
+    Strict,
+    Text,
+    Url,
+    one_of,
+    secure_url,
+)
 
 _GUID = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 _UPPER_GUID = re.compile(_GUID, re.IGNORECASE)
+
+# RE2 has no look-ahead: it is not the word `http:` by its first letter that differs.
+_NOT_HTTP = "^([^h]|h([^t]|$)|ht([^t]|$)|htt([^p]|$)|http([^:]|$))"
 
 Algorithm = Literal[
     "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"
@@ -30,10 +43,16 @@ def _names(value: object) -> object:
     return (value,) if isinstance(value, str) else value
 
 
+_ClaimName = Annotated[str, Field(min_length=1, max_length=256)]
 ClaimNames = Annotated[
-    tuple[Annotated[str, Field(min_length=1, max_length=256)], ...],
-    BeforeValidator(_names, json_schema_input_type=str | list[str]),
+    tuple[_ClaimName, ...],
     Field(min_length=1, max_length=16, strict=False),
+    # Outermost, or the schema would count the letters of one name as names.
+    BeforeValidator(
+        _names,
+        json_schema_input_type=_ClaimName
+        | Annotated[list[_ClaimName], Field(min_length=1, max_length=16)],
+    ),
 ]
 
 
@@ -146,7 +165,8 @@ class Oidc(Strict):
     )
     issuer: Text = Field(
         description="The value of iss, to the letter; without jwks the https URL that discovery "
-        "starts at."
+        "starts at.",
+        json_schema_extra={"anyOf": [{"pattern": SECURE_URL}, {"pattern": _NOT_HTTP}]},
     )
     ca_file: File | None = None
     audiences: Audiences = Field(description="Accepted values of aud, matched exactly.")

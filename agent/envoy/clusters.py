@@ -18,6 +18,7 @@ from agent.envoy.agent_cluster import HTTP_OPTIONS, assignment, breakers
 from agent.envoy.filters import dns_cache
 from agent.envoy.injection import NOTHING_PUSHED, Pushed, injecting
 from agent.envoy.material import NOTHING_READ, Contents
+from agent.envoy.pod import ALONE, Pod
 from agent.envoy.proto import is_ip, number, pack, seconds, tcp
 from agent.envoy.tls import transport_socket
 
@@ -37,6 +38,7 @@ def clusters(
     source: config_source_pb2.ConfigSource | None,
     pushed: Pushed = NOTHING_PUSHED,
     contents: Contents = NOTHING_READ,
+    pod: Pod = ALONE,
 ) -> Iterator[cluster_pb2.Cluster]:
     """Return the clusters of *config*; *source* says whence their secrets come (None: static).
 
@@ -45,8 +47,8 @@ def clusters(
     inbound, outbound = config.listeners.inbound, config.listeners.outbound
     if inbound:
         yield _local(APPLICATION, inbound.application, inbound.protocol)
-        if config.internal_tokens and config.internal_tokens.publish:
-            yield _local(ADMIN, config.agent.admin)
+    if pod.probes or (inbound and config.internal_tokens and config.internal_tokens.publish):
+        yield _local(ADMIN, config.agent.admin)
     for destination in config.called:
         yield _destination(destination, source, contents)
         if injection := pushed.get(destination.name):

@@ -34,9 +34,14 @@ _HEADERS_COUNT = 100
 
 
 def inbound(
-    config: Attache, listener: Inbound, inline: Inline | None
+    config: Attache, listener: Inbound, inline: Inline | None, leaving: bool = False
 ) -> listener_components_pb2.Filter:
-    """Return how callers are read: suspicious of paths, headers, sizes and slowness."""
+    """Return how callers are read: suspicious of paths, headers, sizes and slowness.
+
+    When we are *leaving*, a new connection serves one request; and as this changes the filter
+    chain, Envoy with `--drain-strategy immediate` closes each connection of before with its next
+    answer [M].
+    """
     manager = _common(routes.INBOUND, inline, streams=100)
     manager.access_log.extend(access_log(listener.access_log, routes.INBOUND))
     browsers = any(written(config))
@@ -47,6 +52,8 @@ def inbound(
     manager.path_with_escaped_slashes_action = _HTTP.REJECT_REQUEST
     manager.common_http_protocol_options.headers_with_underscores_action = _LIMITS.REJECT_REQUEST
     manager.request_headers_timeout.CopyFrom(seconds(10))
+    if leaving:
+        manager.common_http_protocol_options.max_requests_per_connection.CopyFrom(number(1))
     # At the edge the peer's address is the truth and its request id is not; inside, both are
     # the mesh's own and go on unchanged.
     manager.use_remote_address.CopyFrom(flag(listener.edge))

@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from agent.config.attache import Attache
 from agent.envoy.injection import NOTHING_PUSHED, Pushed
 from agent.envoy.material import NOTHING_READ, Contents, Material, places
+from agent.envoy.pod import ALONE, Pod
 from agent.envoy.snapshot import Snapshot
 
 log = logging.getLogger("attache.ads")
@@ -41,11 +43,12 @@ class Delivery:
 
     def __init__(
         self, publish: Callable[[Snapshot], None], bundle: Callable[[], Path],
-        clock: Callable[[], float],
+        clock: Callable[[], float], pod: Pod = ALONE,
     ) -> None:  # fmt: skip
         self._publish = publish
         self._bundle = bundle
         self._clock = clock
+        self._pod = pod
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -93,6 +96,12 @@ class Delivery:
         with self._lock:
             self._look(always=False)
 
+    def leave(self) -> None:
+        """Have Envoy send its callers elsewhere: this pod is about to end."""
+        with self._lock:
+            self._pod = replace(self._pod, leaving=True)
+            self._look(always=True)
+
     def stop(self) -> None:
         """End the thread."""
         self._stopping.set()
@@ -107,7 +116,7 @@ class Delivery:
         for level, sentence in changes(self._pushed, pushed, self._wanted):
             log.log(level, "%s", sentence)
         self._pushed, self._contents = pushed, contents
-        self._publish(Snapshot.of(self._config, self._bundle(), pushed, contents))
+        self._publish(Snapshot.of(self._config, self._bundle(), pushed, contents, self._pod))
 
     def _loop(self) -> None:
         while not self._stopping.wait(LOOK):

@@ -13,26 +13,34 @@ from agent.config.fields import Address
 from agent.config.listeners import Inbound, Outbound
 from agent.envoy import connections, opaque
 from agent.envoy.connections import Inline
+from agent.envoy.pod import ALONE, Pod
+from agent.envoy.probes import probes_listener
 from agent.envoy.proto import number, pack, tcp
 from agent.envoy.routes import INBOUND, OUTBOUND
 
 _BUFFER = 64 * 1024
 
 
-def listeners(config: Attache, inline: Inline | None) -> Iterator[listener_pb2.Listener]:
-    """Return the listeners of *config*.
+def listeners(
+    config: Attache, inline: Inline | None, pod: Pod = ALONE
+) -> Iterator[listener_pb2.Listener]:
+    """Return the listeners of *config*, and what its *pod* needs besides.
 
     Routes come by name over ADS (*inline* None), so that a change of routes drains no connection;
     otherwise they stand in the listener.
     """
     if inbound := config.listeners.inbound:
-        yield _inbound(config, inbound, inline)
+        yield _inbound(config, inbound, inline, pod)
     if outbound := config.listeners.outbound:
         yield _outbound(config, outbound, inline)
+    if pod.probes:
+        yield probes_listener(pod.probes)
 
 
-def _inbound(config: Attache, inbound: Inbound, inline: Inline | None) -> listener_pb2.Listener:
-    chain = opaque.chain("http", connections.inbound(config, inbound, inline))
+def _inbound(
+    config: Attache, inbound: Inbound, inline: Inline | None, pod: Pod
+) -> listener_pb2.Listener:
+    chain = opaque.chain("http", connections.inbound(config, inbound, inline, pod.leaving))
     listener = _listener(INBOUND, Address(inbound.address, inbound.port))
     listener.traffic_direction = base_pb2.TrafficDirection.INBOUND
     listener.filter_chains.append(chain)
@@ -55,6 +63,9 @@ def _outbound(config: Attache, outbound: Outbound, inline: Inline | None) -> lis
 
 
 def _listener(name: str, address: Address) -> listener_pb2.Listener:
-    return listener_pb2.Listener(
+    listener = listener_pb2.Listener(
         name=name, address=tcp(address), per_connection_buffer_limit_bytes=number(_BUFFER)
     )
+    # "::" is every address there is, as everywhere but in Envoy's default.
+    listener.address.socket_address.ipv4_compat = address.host == "::"
+    return listener

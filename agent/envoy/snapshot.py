@@ -16,6 +16,8 @@ from agent.envoy.clusters import clusters
 from agent.envoy.injection import NOTHING_PUSHED, Pushed, awaited, credentials
 from agent.envoy.listeners import listeners
 from agent.envoy.material import NOTHING_READ, Contents
+from agent.envoy.pod import ALONE, Pod
+from agent.envoy.probes import probes_routes
 from agent.envoy.proto import from_agent, pack
 from agent.envoy.routes import route_configurations
 from agent.envoy.tls import secrets
@@ -89,6 +91,7 @@ class Snapshot:
         bundle: Path,
         pushed: Pushed = NOTHING_PUSHED,
         contents: Contents = NOTHING_READ,
+        pod: Pod = ALONE,
     ) -> Snapshot:
         """Build the resources of *config*; *bundle* holds the public authorities for TLS.
 
@@ -96,15 +99,16 @@ class Snapshot:
         and keys of TLS destinations.
         """
         source = from_agent()
+        routes = [*route_configurations(config, pushed), *([probes_routes()] if pod.probes else [])]
         return cls(
             MappingProxyType(
                 {
-                    CLUSTER: Resources.pack(clusters(config, source, pushed, contents)),
+                    CLUSTER: Resources.pack(clusters(config, source, pushed, contents, pod)),
                     SECRET: Resources.pack(
                         [*secrets(config, bundle, contents), *credentials(config, pushed)]
                     ),
-                    LISTENER: Resources.pack(listeners(config, inline=None)),
-                    ROUTE: Resources.pack(route_configurations(config, pushed)),
+                    LISTENER: Resources.pack(listeners(config, None, pod)),
+                    ROUTE: Resources.pack(routes),
                 }
             ),
             awaited(config),

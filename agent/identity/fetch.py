@@ -10,6 +10,8 @@ from pathlib import Path
 from agent.identity.connection import MAX_BODY, Connection, Limits
 from agent.identity.unusable import Unusable
 
+# RFC 7517 §8.5.1: the API server of Kubernetes serves keys as this type, and 406 to any other wish.
+_WANTED = {"Accept": "application/json, application/jwk-set+json"}
 # What a 4xx says that passes by itself (RFC 9110 §15.5.9, RFC 8470 §5.2, RFC 6585 §4).
 _PASSING = frozenset({408, 425, 429})
 
@@ -45,7 +47,7 @@ class Fetcher:
         limits = Limits(self.connect, self.read, self.total, self.max_body)
         connection = Connection(ca_file, limits)
         try:
-            reply = connection.send("GET", url)
+            reply = connection.send("GET", url, headers=_WANTED)
         finally:
             connection.close()
         if isinstance(reply, Unusable):

@@ -39,6 +39,7 @@ def test_a_document_is_fetched_over_https_with_its_own_ca(site: Any) -> None:
     site.answers["/doc"] = b'{"a":1}'
     assert Fetcher()(f"{site.origin}/doc", site.ca_file) == b'{"a":1}'
     assert site.headers[0]["Accept-Encoding"] == "identity"
+    assert "application/jwk-set+json" in site.headers[0]["Accept"]
 
 
 @pytest.mark.must(32)

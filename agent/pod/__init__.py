@@ -1,0 +1,1 @@
+"""What does a pod need beside the agent itself?"""

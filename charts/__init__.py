@@ -1,0 +1,1 @@
+"""What do the charts accept? Their values' model, and what is generated from it."""
