@@ -301,6 +301,7 @@ class App:
         log.info("this pod is about to end: Envoy closes kept connections with their next answer")
         self._delivery.leave()
 
+
 def _asked_at(config: Attache) -> object:
     """Where and by whom tokens are asked for; which ones is taken over live."""
     service = config.token_service
