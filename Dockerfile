@@ -29,7 +29,8 @@ FROM ${PYTHON} AS bare
 # No installer stays: neither Debian's, nor the public image's, nor the wheels that ensurepip carries.
 RUN for package in $(dpkg-query -W -f '${Package}\n' 'python3*' | grep -E 'pip|setuptools|wheel|venv|packaging'); do \
       dpkg --purge --force-depends "$package" 2>/dev/null; done \
- && rm -rf /usr/local/bin/pip* /usr/local/lib/python3*/site-packages/* /usr/local/lib/python3*/ensurepip
+ && rm -rf /usr/local/bin/pip* /usr/local/lib/python3*/site-packages/* /usr/local/lib/python3*/ensurepip \
+      /var/log/dpkg.log
 
 FROM bare AS envoy
 LABEL org.opencontainers.image.title="Envoy for Attaché" \
