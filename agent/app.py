@@ -89,6 +89,7 @@ class App:
         self._expiry.take(config)
         self._metrics.watch_expiries(self._expiry.seconds)
         self._metrics.watch_key_ages(self._key_ages)
+        self._metrics.watch_contexts(self._contexts.status)
         self._entrance = self._entrance_of(config, None)
         self._judge = Judge(
             self._pipelines(config, self._trust, self._credentials, self._entrance),
@@ -240,7 +241,7 @@ class App:
             "revocation": self._revocation.status(),
             "sessions": self._entrance.status(),
             "xds": {**asdict(self._ads.status()), "pushed": self._delivery.pushed},
-            "contexts": {"live": len(self._contexts), "evicted": self._contexts.evicted},
+            "contexts": self._contexts.status(),
         }
 
     def _pipelines(

@@ -37,6 +37,10 @@ class ContextStore:
     def __len__(self) -> int:
         return len(self._handles)
 
+    def status(self) -> dict[str, int]:
+        """How many requests are held, how many may be, how many had to leave for newer ones."""
+        return {"live": len(self), "places": self._max, "evicted": self.evicted}
+
     def remember(self, caller: Caller) -> None:
         """Keep *caller* until it expires, or until newer ones need its place."""
         with self._lock:

@@ -15,7 +15,7 @@ from prometheus_client import (
     disable_created_metrics,
 )
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
-from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from agent.errors import Reason
@@ -134,6 +134,10 @@ class Metrics:
         """Ask *ages* at each scrape for the seconds since each issuer's keys were fetched."""
         self.registry.register(_KeyAges(ages))
 
+    def watch_contexts(self, ask: Callable[[], Mapping[str, int]]) -> None:
+        """Ask at each scrape for /status's part on the requests that calls can be made for."""
+        self.registry.register(_Contexts(ask))
+
     def watch_expiries(self, ask: Callable[[], Iterable[tuple[str, str, float]]]) -> None:
         """Ask at each scrape for (name, kind, seconds left) of what expires."""
         self.registry.register(_Expiries(ask))
@@ -203,6 +207,22 @@ class _Expiries(Collector):
         for name, kind, seconds in self._ask():
             family.add_metric((name, kind), seconds)
         yield family
+
+
+class _Contexts(Collector):
+    def __init__(self, ask: Callable[[], Mapping[str, int]]) -> None:
+        self._ask = ask
+
+    def collect(self) -> Iterable[Metric]:
+        state = self._ask()
+        yield GaugeMetricFamily(
+            "attache_contexts", "Inbound requests that calls can be made for.", value=state["live"]
+        )
+        yield CounterMetricFamily(
+            "attache_contexts_evicted",
+            "Requests that newer ones took the place of; a later call for one has no subject.",
+            value=state["evicted"],
+        )
 
 
 class _KeyAges(Collector):

@@ -86,6 +86,15 @@ def test_the_list_of_revoked_tokens_is_asked_at_each_scrape(metrics: Metrics) ->
     assert seen == [[0, 0, None], [7, 1, 0.5], [None] * 3]
 
 
+def test_what_is_remembered_for_calls_is_asked_at_each_scrape(metrics: Metrics) -> None:
+    state = {"live": 3, "places": 10, "evicted": 0}
+    metrics.watch_contexts(lambda: state)
+    assert value(metrics, "attache_contexts") == 3
+    state |= {"live": 10, "evicted": 7}
+    assert value(metrics, "attache_contexts") == 10
+    assert value(metrics, "attache_contexts_evicted_total") == 7
+
+
 def test_what_expires_is_asked_at_each_scrape(metrics: Metrics) -> None:
     rows = [("identities.us.entra.certificateFile", "certificate", 60.0)]
     metrics.watch_expiries(lambda: rows)
