@@ -61,6 +61,7 @@ class _Teller(TokenTelling):
             self._revocation()
             self._chain()
             self._requirement(rule)
+            self._transaction()
         self._rest()
         self._application()
         return tuple(self.steps)
@@ -142,12 +143,25 @@ class _Teller(TokenTelling):
                 more.append(f"{'✗' if denial else '✓'} {said}")
         more.extend(signin(asked, principal, self.trial.now))
         first = first or signed_in(principal, asked, self.trial.now)
-        denial = first or self.denial()
+        denial = first or (None if self.found.denied("transaction") else self.denial())
         if denial is not None:
             self.denied("requirement", denial, tuple(more))
         else:
             says = "The caller meets it." if more else "The route asks for a valid token, no more."
             self.add("requirement", Mark.PASSED, says, tuple(more))
+
+    def _transaction(self) -> None:
+        inbound = self.trial.pipelines.inbound
+        if inbound is None or inbound.transactions is None:
+            return
+
+        def passed() -> tuple[str, tuple[str, ...]]:
+            found = self.found.found.get("transaction")
+            if not isinstance(found, Verified):
+                return "No Txn-Token is looked at.", ()
+            return f"The Txn-Token of {shown(found.principal.client)} agrees with the token.", ()
+
+        self.stage("transaction", ("transaction",), passed)
 
     # the answer
 

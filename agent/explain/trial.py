@@ -27,6 +27,7 @@ from agent.explain.standin import Claimed, documents
 from agent.flow.decision import Decision
 from agent.flow.inbound import Inbound
 from agent.flow.request import Request
+from agent.flow.transaction import Transactions
 from agent.identity.fetch import Fetcher
 from agent.identity.introspection.answer import Active, Inactive, Outcome, Trouble
 from agent.identity.introspection.endpoint import Endpoint
@@ -75,6 +76,20 @@ class Sources:
     online: bool = False
     revocations: bool = True
     answer: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Overheard(Transactions):
+    """What is said of a Txn-Token, passed on unchanged."""
+
+    findings: Findings
+
+    def came_with(
+        self, request: Request, verified: Verified, moment: Moment
+    ) -> Verified | Denial | None:
+        found = Transactions.came_with(self, request, verified, moment)
+        self.findings.note("transaction", found)
+        return found
 
 
 class Unanswered(Exception):
@@ -196,7 +211,14 @@ def _watched(inbound: Inbound, findings: Findings) -> Inbound:
         findings.note("chain", found)
         return found
 
-    return replace(inbound, verify=verify, revoked=revoked, chain=chain)
+    brought = inbound.transactions
+    return replace(
+        inbound,
+        verify=verify,
+        revoked=revoked,
+        chain=chain,
+        transactions=brought and _Overheard(brought.verify, brought.rules, findings),
+    )
 
 
 @contextlib.contextmanager

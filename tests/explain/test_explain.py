@@ -224,6 +224,23 @@ def test_the_list_of_revoked_tokens_is_asked_where_it_is_a_file(explain, token, 
     assert (ran.code, told(ran)["reason"], outcome(ran, "revocation")) == (1, "revoked", "failed")
 
 
+def test_a_transaction_that_is_required_is_told_as_a_step_of_its_own(explain, token, folder):
+    config = folder / "attache.yaml"
+    said = config.read_text().replace(
+        "      trustDomain: shop.internal\n",
+        "      trustDomain: shop.internal\n      txnToken: require\n",
+    )
+    config.write_text(said)
+    path = token("mesh", scope="access_as_user")
+    ran = explain("--json", "--token-file", path, "GET", "/api/x")
+    assert (outcome(ran, "requirement"), outcome(ran, "transaction")) == ("passed", "failed")
+    assert (ran.code, told(ran)["reason"]) == (1, "missing_token")
+    config.write_text(said.replace("txnToken: require", "txnToken: accept"))
+    ran = explain("--json", "--token-file", path, "GET", "/api/x")
+    assert outcome(ran, "transaction") == "passed"
+    assert "txn-token" in told(ran)["removed"]
+
+
 def test_an_opaque_token_means_nothing_offline(explain, folder):
     (folder / "t").write_text("opaque-token-1")
     ran = explain("--token-file", folder / "t", "GET", "/api/x")
