@@ -14,24 +14,30 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from agent.config.schema import schema as attache_yaml
+from charts.injector_values import InjectorValues
 from charts.values import Values
 
 CHART = Path(__file__).parent / "attache"
+INJECTOR = Path(__file__).parent / "attache-injector"
 BEGIN, END = "<!-- values: made by `make charts` -->\n", "<!-- end of values -->\n"
 # What Helm 3 reads as well as Helm 4.
 DIALECT = "http://json-schema.org/draft-07/schema#"
 
 
-def values_yaml() -> str:
+def values_yaml(model: BaseModel) -> str:
     """Return values.yaml: every value with its default, and above it what it means."""
-    head = "# Made by `make charts` from charts/values.py. A table of all values is in README.md.\n"
-    return head + "".join(_lines(Values(), 0))
+    source = type(model).__module__.rpartition(".")[2]
+    head = (
+        f"# Made by `make charts` from charts/{source}.py. A table of all values is in README.md.\n"
+    )
+    return head + "".join(_lines(model, 0))
 
 
-def table() -> str:
+def table(model: BaseModel) -> str:
     """Return the README's table of all values."""
     rows = [
-        f"| `{key}` | {kind} | `{default}` | {text} |\n" for key, kind, default, text in _rows()
+        f"| `{key}` | {kind} | `{default}` | {text} |\n"
+        for key, kind, default, text in _rows(model)
     ]
     return "| key | type | default | description |\n|---|---|---|---|\n" + "".join(rows)
 
@@ -59,22 +65,35 @@ def values_schema() -> dict[str, Any]:
     return result
 
 
-def readme(before: str) -> str:
+def injector_schema() -> dict[str, Any]:
+    """Return values.schema.json of charts/attache-injector; `injector` is injector.yaml."""
+    own = _renamed(InjectorValues.model_json_schema(by_alias=True))
+    definitions = {f"Chart{name}": part for name, part in own.pop("$defs").items()}
+    own["properties"]["global"] = {"type": "object"}  # Helm adds it to every subchart's values
+    whole = {"$schema": DIALECT, **own, "definitions": definitions}
+    result: dict[str, Any] = json.loads(json.dumps(whole).replace('"#/$defs/', '"#/definitions/'))
+    return result
+
+
+def readme(before: str, model: BaseModel) -> str:
     """Return README.md with the table in its place."""
     head, _, rest = before.partition(BEGIN)
     _, _, tail = rest.partition(END)
-    return f"{head}{BEGIN}{table()}{END}{tail}"
+    return f"{head}{BEGIN}{table(model)}{END}{tail}"
 
 
 def files() -> dict[Path, str]:
     """Return every generated file with its content."""
-    page = CHART / "README.md"
-    return {
-        CHART / "values.yaml": values_yaml(),
-        CHART / "values.schema.json": json.dumps(values_schema(), indent=1, ensure_ascii=False)
-        + "\n",
-        page: readme(page.read_text()),
-    }
+    made = {}
+    for chart, model, schema in (
+        (CHART, Values(), values_schema()),
+        (INJECTOR, InjectorValues(), injector_schema()),
+    ):
+        page = chart / "README.md"
+        made[chart / "values.yaml"] = values_yaml(model)
+        made[chart / "values.schema.json"] = json.dumps(schema, indent=1, ensure_ascii=False) + "\n"
+        made[page] = readme(page.read_text(), model)
+    return made
 
 
 def _lines(model: BaseModel, depth: int) -> Iterator[str]:
@@ -90,8 +109,7 @@ def _lines(model: BaseModel, depth: int) -> Iterator[str]:
             yield f"{indent}{field.alias}: {_default(value)}\n"
 
 
-def _rows(model: BaseModel | None = None, prefix: str = "") -> Iterator[tuple[str, str, str, str]]:
-    model = model or Values()
+def _rows(model: BaseModel, prefix: str = "") -> Iterator[tuple[str, str, str, str]]:
     for name, field in type(model).model_fields.items():
         value, key = getattr(model, name), f"{prefix}{field.alias}"
         if isinstance(value, BaseModel):
