@@ -137,7 +137,8 @@ class Endpoints:
         if wrong := _another(verified, stated.signed.claims, provider):
             return wrong
         made = self._session(provider, begun, got, verified, stated.signed.claims, now.now)
-        return self._parts.revoked(made.principal, now.now) or made
+        revoked = self._parts.revoked(made.principal, now.now)
+        return _not_accepted(revoked) if revoked else made
 
     def _session(
         self,
