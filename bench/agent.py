@@ -33,8 +33,8 @@ class Pair:
 
     It calls it under two names: `store.bench` for the user, `log.bench` as itself.
 
-    *changes* are added to the configuration's sections. *tree*: whose agent it is,
-    the folder of a checkout; this one's by default.
+    *changes* are added to the configuration's sections, or take a list's place. *tree*: whose
+    agent it is, the folder of a checkout; this one's by default.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class Pair:
             "audit": {"file": str(folder / "audit.log")},
         }
         for name, change in (changes or {}).items():
-            config[name] = config.get(name, {}) | change
+            config[name] = config.get(name, {}) | change if isinstance(change, dict) else change
         file = folder / "attache.yaml"
         file.write_text(json.dumps(config), encoding="utf-8")  # JSON is YAML
         self._command = [*_CLI, "run", "--config", str(file)]
