@@ -76,12 +76,14 @@ Outcome = Allow | Denial | Redirect
 class Carried:
     """The session by which a request came, instead of a bearer token.
 
-    `asked` is what its sign-in was asked to show, `begun` when that was, in UTC seconds.
+    `asked` is what its sign-in was asked to show, `begun` when that was, in UTC seconds. `others`
+    is the Cookie header without it.
     """
 
     id: str
     asked: str
     begun: float
+    others: str
 
 
 @dataclass(slots=True)

@@ -179,7 +179,7 @@ class Inbound:
         if self.transactions is not None:  # what nobody verified must not look verified
             unverified = () if transaction else (TXN_TOKEN,)
             removed = (*removed, *unverified, *_TXN_VARIANTS)
-        others = self.door.others(request) if self.door else None
+        others = self._other_cookies(request, facts)
         if others:
             own = (*own, ("cookie", others))
         elif others is not None:  # nothing but the session, which goes no further
@@ -191,6 +191,12 @@ class Inbound:
             ),
             facts,
         )
+
+    def _other_cookies(self, request: Request, facts: Facts) -> str | None:
+        """The Cookie header without the session; None where there is none in it."""
+        if facts.carried is not None:
+            return facts.carried.others
+        return self.door.others(request) if self.door is not None else None
 
     def _authorization(self, caller: Caller, moment: Moment) -> str | Denial:
         """The bearer token that the application sees, empty for none."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
+from typing import NamedTuple
 
 from agent.config.login import Login
 from agent.errors import Denial, Reason
 from agent.flow.decision import Carried, Facts, Headers, Outcome, Redirect
 from agent.flow.request import Request
 from agent.identity.cache import Cache
-from agent.identity.principal import RawToken
+from agent.identity.principal import Principal, RawToken
 from agent.login import browser, cookies, flow, session
 from agent.login.cookies import Jar
 from agent.login.endpoints import Endpoints
@@ -37,13 +38,27 @@ _MENDED = frozenset(
 _JUST = 30.0  # seconds after a sign-in in which the same one again would be in vain
 
 
+class _Opened(NamedTuple):
+    """What a cookie holds, and whom a revocation must name to end it."""
+
+    session: Session
+    principal: Principal
+
+
+class Known(NamedTuple):
+    """The session as a browser showed it, and its newest generation."""
+
+    shown: Session
+    newest: Session
+
+
 class SessionDoor:
     """`agent.flow.door.Door`, made of *parts*."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._endpoints = Endpoints(parts, self)
-        self._opened: Cache[Session] = Cache(_OPENED, _OPENED_BYTES)
+        self._opened: Cache[_Opened] = Cache(_OPENED, _OPENED_BYTES)
         self._opened_by: object = None
 
     def others(self, request: Request) -> str | None:
@@ -67,13 +82,13 @@ class SessionDoor:
         provider = self._parts.providers[login]
         jar = cookies.read(request.header("cookie"))
         known = self.known(provider, jar, moment.now)
-        if isinstance(known, Session):
+        if isinstance(known, Known):
             if denial := browser.foreign(request, self._parts.rules.origin):
                 return denial
-            held = self._renewed(provider, known, moment)
+            held = self._renewed(provider, known.newest, moment)
             if isinstance(held, Session):
-                facts.carried = Carried(held.id, held.asked, held.begun)
-                facts.response += self._noted(provider, jar, held, moment.now)
+                facts.carried = Carried(held.id, held.asked, held.begun, jar.others)
+                facts.response += self._noted(provider, jar, known, held, moment.now)
                 return RawToken(held.access)
             known = held
         if known.status == 401:
@@ -133,24 +148,28 @@ class SessionDoor:
         )
         return Redirect(url, denial)
 
-    def known(self, provider: Provider, jar: Jar, now: float) -> Session | Denial:
-        """The newest session that the cookies show, if it is not over."""
+    def known(self, provider: Provider, jar: Jar, now: float) -> Known | Denial:
+        """The session that the cookies show, if it is not over."""
         text = cookies.gathered(jar, provider.cookie)
         if text is None:
             if provider.cookie in jar.ours:
                 return Denial(Reason.INVALID_TOKEN, "The session's cookie is incomplete.")
             return Denial(Reason.MISSING_TOKEN, "Nobody is signed in.")
-        found = self._open(provider, text)
-        if found is None:
+        opened = self._open(provider, text)
+        if opened is None:
             return Denial(Reason.INVALID_TOKEN, "The session is not one of ours; sign in again.")
+        found = opened.session
         if self._parts.renewals.ended(found):
             return Denial(Reason.EXPIRED_TOKEN, "The session has ended; sign in again.")
         # Whoever has an old cookie used it last when that was written: others may have gone on.
         ended = session.over(found, self._parts.rules, now)
-        newest = self._parts.renewals.newest(found)
-        return ended or self._parts.revoked(newest.principal, now) or newest
+        return (
+            ended
+            or self._parts.revoked(opened.principal, now)
+            or Known(found, self._parts.renewals.newest(found))
+        )
 
-    def _open(self, provider: Provider, text: str) -> Session | None:
+    def _open(self, provider: Provider, text: str) -> _Opened | None:
         seals = self._parts.keys.seals()
         if seals is None:
             return None
@@ -158,14 +177,15 @@ class SessionDoor:
             self._opened = Cache(_OPENED, _OPENED_BYTES)
             self._opened_by = seals
         digest = hashlib.sha256(f"{provider.cookie}={text}".encode()).digest()
-        found = self._opened.get(digest)
-        if found is None:
+        known = self._opened.get(digest)
+        if known is None:
             content = seals.open(provider.cookie, text)
             found = session.unpacked(content) if content is not None else None
             if found is None or found.login != provider.name:
                 return None
-            self._opened.put(digest, found, 3 * len(text) + 2048)
-        return found
+            known = _Opened(found, found.principal)
+            self._opened.put(digest, known, 3 * len(text) + 3072)
+        return known
 
     def _renewed(self, provider: Provider, held: Session, moment: Moment) -> Session | Denial:
         if session.due(held, moment.now):
@@ -203,12 +223,12 @@ class SessionDoor:
             refresh_at=refresh_at,
         )
 
-    def _noted(self, provider: Provider, jar: Jar, held: Session, now: float) -> Headers:
+    def _noted(
+        self, provider: Provider, jar: Jar, known: Known, held: Session, now: float
+    ) -> Headers:
         """The cookies, where what the browser has is not what it should have."""
-        text = cookies.gathered(jar, provider.cookie)
-        shown = self._open(provider, text) if text else None
-        renewed = shown is None or shown.generation != held.generation
-        if not renewed and not session.worth_noting(held, self._parts.rules, now):
+        renewed = known.shown.generation != held.generation
+        if not renewed and not session.worth_noting(known.shown, self._parts.rules, now):
             return ()
         return self.written(provider, jar, replace(held, seen=now)) or ()
 

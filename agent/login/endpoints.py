@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import math
 import threading
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl
 
 from agent.errors import Denial, Reason
 from agent.flow.decision import Allow, Carried, Facts, Outcome, Redirect
@@ -20,7 +17,8 @@ from agent.identity.principal import IssuerKind, Kind, RawToken, Verified
 from agent.identity.revocation.entry import Entry
 from agent.identity.sign_in import ended, not_this_sign_in
 from agent.login import browser, cookies, flow, session
-from agent.login.flow import Asked, Flow
+from agent.login.flow import Flow
+from agent.login.parameters import asked, pairs, query
 from agent.login.parts import CALLBACK, LOGIN, LOGOUT, SIGNED_OUT, Parts, busy
 from agent.login.provider import Provider, Tokens
 from agent.login.session import Session
@@ -31,7 +29,6 @@ if TYPE_CHECKING:
     from agent.login.door import SessionDoor
 
 _USED = 16_384  # flows and logout tokens that were answered, remembered against a second time
-_MAX_QUERY = 16 * 1024
 
 
 class Endpoints:
@@ -98,7 +95,7 @@ class Endpoints:
             )
         self._parts.notice("signed_in")
         facts.response += written
-        facts.carried = Carried(made.id, made.asked, made.begun)
+        facts.carried = Carried(made.id, made.asked, made.begun, "")
         return Redirect(begun.target)
 
     def _begun(self, request: Request, state: str, facts: Facts, now: float) -> Flow | Denial:
@@ -186,12 +183,12 @@ class Endpoints:
         rule = path if isinstance(path, Denial) else self._parts.match("GET", request.host, path)
         if isinstance(rule, Denial) or rule.login is None:
             return _failed("Nobody signs in for that page.")
-        asked = _asked(said)
-        if asked is None:
+        wanted = asked(said)
+        if wanted is None:
             return _failed("What the sign-in is to show cannot be read.")
-        wanted = Denial(Reason.MISSING_TOKEN, "Sign in.")
+        why = Denial(Reason.MISSING_TOKEN, "Sign in.")
         provider = self._parts.providers[rule.login]
-        return self._door.begin(request, provider, target, asked, wanted, facts, moment)
+        return self._door.begin(request, provider, target, wanted, why, facts, moment)
 
     def _sign_out(self, request: Request, facts: Facts, moment: Moment) -> Outcome:
         """End every session of this browser here, then at the provider."""
@@ -209,15 +206,15 @@ class Endpoints:
                 known = self._door.known(provider, jar, moment.now)
                 if isinstance(known, Denial):
                     continue
-                self._end(known, moment.now)
+                self._end(known.newest)
                 endpoints = self._parts.endpoints(provider, moment)
                 if not to and not isinstance(endpoints, Denial):
-                    to = provider.goodbye(endpoints, known.id_token, back)
+                    to = provider.goodbye(endpoints, known.newest.id_token, back)
         facts.response += tuple(cookies.removed(name) for name in jar.ours)
         status = 303 if request.method == "POST" else 302
         return Redirect(to or rules.after_logout, status=status)
 
-    def _end(self, known: Session, now: float) -> None:
+    def _end(self, known: Session) -> None:
         """A copy of the cookie must not outlive the sign-out, on any pod."""
         self._parts.renewals.end(known)
         self._parts.notice("signed_out")
@@ -281,37 +278,6 @@ class Endpoints:
                 return False
             self._used.put(key, True, min(256, len(key) + 128))
             return True
-
-
-def query(request: Request) -> dict[str, str] | None:
-    """The parameters of a request; None where one stands twice (RFC 6749 §3.1)."""
-    return pairs(request.target.partition("?")[2])
-
-
-def pairs(encoded: str) -> dict[str, str] | None:
-    """What a form or a query says; None where that has no single meaning."""
-    if len(encoded) > 3 * _MAX_QUERY:
-        return None
-    try:
-        found = parse_qsl(encoded, keep_blank_values=True, max_num_fields=32, errors="strict")
-    except ValueError:
-        return None
-    return dict(found) if len(dict(found)) == len(found) else None
-
-
-def _asked(said: Mapping[str, str]) -> Asked | None:
-    """What a page read in our challenge and passes on; `claims` is base64 there."""
-    claims = said.get("claims", "")
-    try:
-        read = base64.b64decode(claims, validate=True).decode("utf-8") if claims else ""
-        merged = flow.merged(read)
-    except (binascii.Error, ValueError, RecursionError):
-        return None
-    acr, age = said.get("acr_values", ""), said.get("max_age", "")
-    plain = all(len(each) <= 1024 and each.isascii() and each.isprintable() for each in (acr, age))
-    if not plain or len(merged) > 4096 or (age and not age.isdigit()):
-        return None
-    return Asked(merged, acr, age)
 
 
 def _another(verified: Verified, claims: Mapping[str, object], provider: Provider) -> Denial | None:

@@ -84,11 +84,14 @@ def test_a_fetch_and_a_frame_read_401_and_are_never_redirected(browser):
     assert browser.ask("/app/x", "POST", accept="text/html").status == 401
 
 
-def test_the_session_goes_no_further_than_the_gateway(browser, provider):
+def test_the_session_goes_no_further_than_the_gateway(browser, provider, gateway):
     browser.sign_in(provider)
     browser.cookies |= {"theme": "dark", "__Host-attache-other": "x"}
     for path in ("/app/x", "/open"):
         assert browser.page(path).seen("cookie") == ["theme=dark"]
+    twice = [("cookie", "theme=dark"), ("cookie", f"{SESSION}={browser.cookies[SESSION]}")]
+    answer = gateway.ask("/app/x", headers=twice)
+    assert (answer.status, answer.seen("cookie")) == (200, ["theme=dark"])
     del browser.cookies["theme"]
     assert browser.page("/app/x").seen("cookie") == []
     token = browser.page("/app/x").seen("authorization")[0]  # inbound.forward: original
@@ -200,6 +203,7 @@ def test_what_changes_something_needs_a_proof_that_our_own_page_sent_it(browser,
     assert browser.ask("/app/x", origin="https://evil.test", **upgrade).status == 403
 
 
+@pytest.mark.must(31, 41)
 def test_many_tabs_at_expiry_cause_one_refresh(gateway, provider):
     provider.life = 3
     browser = gateway.browser()
@@ -291,6 +295,7 @@ def test_signing_out_ends_the_session_here_and_there(browser, provider, gateway)
     assert browser.page(LOGOUT).headers["location"] == "/"
 
 
+@pytest.mark.must(45)
 def test_no_token_and_no_secret_reaches_a_log(browser, provider, gateway):
     browser.sign_in(provider)
     token = browser.page("/app/x").seen("authorization")[0].removeprefix("Bearer ")

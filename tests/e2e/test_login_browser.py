@@ -139,6 +139,7 @@ def test_a_person_signs_in_and_lands_where_they_wanted(entra: Site, ada: Any, co
     )
 
 
+@pytest.mark.must(9)
 def test_people_of_listed_tenants_sign_in_and_others_do_not(entra: Site, context: Any) -> None:
     assert entra.open(context, "/app/x", "zoe@fabrikam.example").title() == "board"
     context.clear_cookies()

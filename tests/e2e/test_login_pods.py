@@ -89,6 +89,7 @@ def test_tabs_at_two_pods_cause_one_refresh(pods: Pods, provider: Provider) -> N
     assert "eyJ" not in stored  # sealed there too
 
 
+@pytest.mark.must(37)
 def test_a_restart_ends_no_session(pods: Pods, provider: Provider) -> None:
     browser = pods.browser()
     browser.sign_in(provider)

@@ -12,6 +12,7 @@ from agent.errors import Denial, Reason
 from agent.login.renewals import Renewals
 from agent.login.session import Session
 from agent.moment import Moment, WouldBlock, nobody_else
+from demo.waiting import until
 from tests.login.test_session import ANN
 
 LATE = Moment(1301.0, 5.0)  # her token has ended
@@ -64,8 +65,7 @@ def test_while_the_token_serves_nobody_else_waits(renewals):
     renew = Counted(gate=gate)
     with ThreadPoolExecutor(1) as tabs:
         first = tabs.submit(renewals.renewed, ANN, renew, DUE)
-        while not renew.calls:
-            pass
+        until(lambda: renew.calls, "the first one")
         assert renewals.renewed(ANN, renew, DUE) == ANN
         gate.set()
         assert first.result().generation == 1
