@@ -6,6 +6,7 @@ and for all of its paths; nobody else's subdomain can put one beside it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -13,6 +14,8 @@ PREFIX = "__Host-attache-"
 MOST_PARTS = 6
 _PART = 3800  # bytes: browsers keep 4096 for name, value and what stands between them
 _ATTRIBUTES = "; Path=/; Secure; HttpOnly; SameSite=Lax"
+
+_OURS = re.compile(rf"(?:^|[;,])[ \t]*({re.escape(PREFIX)}[^=;, \t]*)[ \t]*(?:=[ \t]*([^;,]*))?")
 
 SetCookie = tuple[str, str]
 """A `set-cookie` header."""
@@ -32,20 +35,17 @@ NOTHING = Jar({}, "")
 def read(header: str) -> Jar:
     """Take a Cookie header apart (RFC 6265bis §4.2); ours that stand twice are nobody's.
 
+    Envoy shows several Cookie headers as one with commas; no value of ours has one.
+
     >>> read("a=1; __Host-attache-x=2; b=3").others
     'a=1; b=3'
     """
     if PREFIX not in header:
         return Jar({}, header)
     ours: dict[str, str] = {}
-    others = []
-    for pair in header.split(";"):
-        name, _, value = pair.strip().partition("=")
-        if name.rstrip().startswith(PREFIX):
-            ours[name] = "" if name in ours else value
-        elif name:
-            others.append(pair.strip())
-    return Jar(ours, "; ".join(others))
+    for name, value in _OURS.findall(header):
+        ours[name] = "" if name in ours else value.rstrip()
+    return Jar(ours, _OURS.sub("", header).strip(" \t;,"))
 
 
 def gathered(jar: Jar, name: str) -> str | None:

@@ -20,6 +20,10 @@ HEADERS = [
     (f"{NAME}=x; {NAME}=y", {NAME: ""}, ""),
     (f"{NAME}", {NAME: ""}, ""),
     (f"{PREFIX}other=1; x{NAME}=2", {f"{PREFIX}other": "1"}, f"x{NAME}=2"),
+    (f"a=1,{NAME}=x", {NAME: "x"}, "a=1"),
+    (f"{NAME}=x,a=1; b=2", {NAME: "x"}, "a=1; b=2"),
+    (f"a=1; {NAME}.1=y,{NAME}=x", {f"{NAME}.1": "y", NAME: "x"}, "a=1"),
+    (f"a=1;{NAME} = x ; b=2", {NAME: "x"}, "a=1; b=2"),
     ('a="q; r"; ' + NAME + "=x", {NAME: "x"}, 'a="q; r"'),
 ]
 
