@@ -23,7 +23,11 @@ pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("browser")]
 
 DIRECTORY = Path(__file__).parents[2] / "demo" / "directory.yaml"
 LIFE = 6
-ROUTES = [{"path": "/", "anonymous": True}, {"path": "/app/**"}]
+ROUTES = [
+    {"path": "/", "anonymous": True},
+    {"path": "/app/strong", "require": {"authContext": "c1"}},
+    {"path": "/app/**"},
+]
 
 
 @dataclass
@@ -88,6 +92,8 @@ def entra(profiles: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
     assert app
     uris = (f"{url}/.attache/callback", f"{url}/")
     directory = directory.with_app(replace(app, redirect_uris=uris))
+    people = (replace(each, second_factor=each.name == "Ada Admin") for each in directory.users)
+    directory = replace(directory, users=tuple(people))
     settings = Settings(access_token_lifetime=LIFE, refresh_reuse="revokes")
     with IdentityProvider(directory, settings=settings) as idp:
         where = {"authority": idp.base_url, "caFile": str(idp.ca_file)}
@@ -149,6 +155,24 @@ def test_people_of_listed_tenants_sign_in_and_others_do_not(entra: Site, context
     page.wait_for_url("**/.attache/callback**")
     assert "tenant" in page.inner_text("body")
     assert entra.cookies(context) == {}
+
+
+def test_a_stronger_sign_in_is_asked_for_by_claims_challenge(
+    entra: Site, ada: Any, context: Any
+) -> None:
+    asked: list[str] = []
+    ada.on("request", lambda request: asked.append(request.url))
+    ada.goto(f"{entra.url}/app/strong")
+    assert "acrs" in next(url for url in asked if "authorize" in url)
+    entra.sign_in(ada, "ada@contoso.example")
+    ada.wait_for_url(f"{entra.url}/app/strong")
+    assert ada.title() == "board"
+    context.clear_cookies()
+    ed = entra.open(context, "/app/x", "ed@contoso.example")  # who has no second factor
+    ed.goto(f"{entra.url}/app/strong")
+    entra.sign_in(ed, "ed@contoso.example")
+    ed.wait_for_url("**/.attache/callback**")
+    assert "did not sign you in" in ed.inner_text("body")
 
 
 def test_a_fetch_by_nobody_reads_401_and_goes_nowhere(entra: Site, context: Any) -> None:
