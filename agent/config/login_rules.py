@@ -36,6 +36,9 @@ def issuer_of(config: Attache, login: Login, identity: Identity) -> Issuer | Non
                 return issuer
         elif identity.oauth and issuer.oidc and issuer.oidc.issuer == identity.oauth.issuer:
             return issuer
+    if login.issuer is None and identity.oauth and identity.oauth.issuer is None:
+        providers = [issuer for issuer in config.issuers if issuer.oidc]
+        return providers[0] if len(providers) == 1 else None  # whose else would the tokenUrl be?
     return None
 
 

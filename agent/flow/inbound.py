@@ -89,7 +89,8 @@ class Inbound:
     ) -> Verified | Denial:
         """Who is calling, if *rule* lets them: token, verification, revocation, requirement."""
         token: RawToken | Denial
-        if rule.login and self.door and not request.header("authorization"):
+        by_session = not (request.header("authorization") or request.preflight)
+        if rule.login and self.door and by_session:
             token = self.door.bring(request, rule.login, facts, moment)
         else:
             token = one_bearer(request.headers.get("authorization"))

@@ -99,12 +99,12 @@ class SessionDoor:
         self, request: Request, login: Login, denial: Denial, facts: Facts, moment: Moment
     ) -> Outcome:
         """See `Door.turned_away`."""
-        if denial.status != 401 or denial.reason not in _MENDED:
-            return denial
-        if not browser.wants_page(request):
+        carried = facts.carried
+        # Whatever is wrong with a session's token, a new one may be right.
+        mended = denial.reason in _MENDED or carried is not None
+        if denial.status != 401 or not mended or not browser.wants_page(request):
             return denial
         asked = flow.asked_of(denial)
-        carried = facts.carried
         if carried and asked.text == carried.asked and moment.now - carried.begun < _JUST:
             # RFC 9470 §6: the provider just did what it could; asking again would go round
             return replace(denial, status=403)

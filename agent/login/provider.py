@@ -29,6 +29,7 @@ log = logging.getLogger("attache.login")
 _ADDED = ("openid", "profile", "offline_access")
 # ENTRA.md §2: who does not say that it understands claims challenges is never sent one.
 _CAPABLE = json.dumps({"access_token": {"xms_cc": {"values": ["cp1"]}}}, separators=(",", ":"))
+_MANY = frozenset({"organizations", "common"})
 _MAX_TOKEN = 32 * 1024
 _KNOWN = 3600.0  # seconds that a provider's endpoints are remembered
 # RFC 6749 §5.2, OpenID Connect Core §3.1.2.6: what only a new sign-in mends
@@ -244,7 +245,9 @@ def providers(config: Attache, clients: Mapping[str, Client]) -> dict[Login, Pro
         assert issuer is not None  # agent.config.login_rules
         if isinstance(client, EntraClient) and issuer.entra:
             tenants = issuer.entra.tenants
-            tenant = login.tenant or (tenants[0] if len(tenants) == 1 else "organizations")
+            usual = tenants[0] if len(tenants) == 1 else "organizations"
+            said = client.identity.tenant.lower()
+            tenant = login.tenant or (said if said in _MANY else usual)
             found[login] = EntraProvider(login, name, issuer.name, client, tenant)
         elif isinstance(client, OAuthClient) and issuer.oidc:
             found[login] = OidcProvider(login, name, issuer.name, client, issuer.oidc.issuer)

@@ -11,7 +11,7 @@ from agent.config.login import Sessions
 from agent.errors import Denial, Reason
 from agent.identity.principal import IssuerKind, Kind, Principal
 
-MAX_CONTENT = 96 * 1024  # bytes, unpacked
+MAX_CONTENT = 256 * 1024  # bytes, unpacked
 _VERSION = 1
 _NOTED = 12  # a session's use is noted again after that part of the idle time
 

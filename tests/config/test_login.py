@@ -52,6 +52,14 @@ GOOD = [
         ],
         "routes": [{"path": "/a", "login": LOGIN | {"issuer": "people"}}],
     },
+    {
+        "identities": [
+            {
+                "name": "us",
+                "oauth": {"tokenUrl": "https://x/t", "clientId": "c", "secretFile": "/s"},
+            }
+        ],
+    },
 ]
 
 

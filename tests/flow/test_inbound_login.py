@@ -126,3 +126,15 @@ def test_every_denial_of_a_session_comes_by_the_door(inbound, asks):
 def test_our_own_paths_are_answered_before_any_route(inbound, asks):
     found = inbound().decide(asks(target="/.attache/callback?code=x"), NOW)
     assert found.outcome == Redirect("/there")
+
+
+def test_a_preflight_is_never_answered_for_a_session(inbound, asks):
+    made = inbound()
+    request = asks(
+        {"cookie": "session=x", "origin": "https://a", "access-control-request-method": "POST"},
+        target="/app/x",
+        method="OPTIONS",
+        preflight=True,
+    )
+    assert made.decide(request, NOW).outcome.denial.reason is Reason.MISSING_TOKEN
+    assert "bring" not in made.door.asked

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.login import cookies
@@ -34,6 +34,7 @@ def test_a_header_is_taken_apart(header, ours, others):
     assert (dict(jar.ours), jar.others) == (ours, others)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=200))
 def test_what_is_ours_never_stays_among_the_others(text):
     assert PREFIX not in [

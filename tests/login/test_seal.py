@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.login.key_file import Keys, read_secrets
@@ -32,6 +32,7 @@ def test_the_first_key_seals_and_every_key_opens():
     assert after.open("a", before.seal("a", b"x")) is None
 
 
+@settings(deadline=None)
 @given(st.integers(0, 400), st.characters(codec="ascii"))
 def test_no_changed_text_opens(place, letter):
     seals = Seals([OLD], os.urandom)
@@ -41,6 +42,7 @@ def test_no_changed_text_opens(place, letter):
     assert changed == text or seals.open("a", changed) is None
 
 
+@settings(deadline=None)
 @given(st.text(max_size=100))
 def test_no_made_up_text_opens(text):
     assert Seals([OLD], os.urandom).open("a", text) is None
