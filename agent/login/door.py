@@ -142,7 +142,7 @@ class SessionDoor:
         if len(under_way) >= flow.MOST:
             facts.response += tuple(cookies.removed(each) for each in under_way)
         facts.response += (cookies.written(name, value, int(flow.LIFE)),)
-        scopes = " ".join(provider.scopes)
+        scopes = provider.scopes_at(endpoints)
         url = flow.authorization_url(
             endpoints.authorization, provider.client_id, scopes, begun, asked, provider.further
         )

@@ -40,11 +40,15 @@ _OVER = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """Where browsers are sent; `issuer` is what an answer's `iss` must say, if it says any."""
+    """Where browsers are sent; `issuer` is what an answer's `iss` must say, if it says any.
+
+    `scopes` are those that the provider says it knows; empty where it does not say.
+    """
 
     authorization: str
     end_session: str = ""
     issuer: str = ""
+    scopes: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,12 @@ class Provider:
     def further(self) -> dict[str, str]:
         """What else an authorization request says."""
         return {**self.login.parameters, **self._resource}
+
+    def scopes_at(self, endpoints: Endpoints) -> str:
+        """What is asked for; of what we add, only what the provider knows: some refuse the rest."""
+        unknown = set(_ADDED) - endpoints.scopes - {"openid"} if endpoints.scopes else set()
+        unknown -= set(self.login.scopes)
+        return " ".join(scope for scope in self.scopes if scope not in unknown)
 
     @property
     def _resource(self) -> dict[str, str]:
@@ -220,7 +230,11 @@ class OidcProvider(Provider):
                 "The identity provider does not answer; try again.",
                 retry_after=2,
             )
-        return Endpoints(authorization, end_session, self._issuer)
+        listed = described.get("scopes_supported")
+        known = (
+            [each for each in listed if isinstance(each, str)] if isinstance(listed, list) else []
+        )
+        return Endpoints(authorization, end_session, self._issuer, frozenset(known))
 
     def _redeem(self, code: str, form: dict[str, str], claims: str, seconds: float) -> Answer:
         form |= {"grant_type": "authorization_code", "code": code} | self._resource
