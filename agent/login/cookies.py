@@ -6,7 +6,6 @@ and for all of its paths; nobody else's subdomain can put one beside it.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -14,8 +13,6 @@ PREFIX = "__Host-attache-"
 MOST_PARTS = 6
 _PART = 3800  # bytes: browsers keep 4096 for name, value and what stands between them
 _ATTRIBUTES = "; Path=/; Secure; HttpOnly; SameSite=Lax"
-
-_OURS = re.compile(rf"(?:^|[;,])[ \t]*({re.escape(PREFIX)}[^=;, \t]*)[ \t]*(?:=[ \t]*([^;,]*))?")
 
 SetCookie = tuple[str, str]
 """A `set-cookie` header."""
@@ -43,9 +40,19 @@ def read(header: str) -> Jar:
     if PREFIX not in header:
         return Jar({}, header)
     ours: dict[str, str] = {}
-    for name, value in _OURS.findall(header):
-        ours[name] = "" if name in ours else value.rstrip()
-    return Jar(ours, _OURS.sub("", header).strip(" \t;,"))
+    others = []
+    for pair in header.split(";"):
+        # A cookie of somebody else's may hold commas, and stays whole.
+        several = pair.split(",") if PREFIX in pair else [pair]
+        theirs = [each for each in several if not each.lstrip(" \t").startswith(PREFIX)]
+        if len(theirs) < len(several):
+            for each in several:
+                name, _, value = each.strip(" \t").partition("=")
+                if name.startswith(PREFIX):
+                    ours[name.rstrip()] = "" if name.rstrip() in ours else value.strip(" \t")
+        if rest := ",".join(theirs).strip(" \t"):
+            others.append(rest)
+    return Jar(ours, "; ".join(others))
 
 
 def gathered(jar: Jar, name: str) -> str | None:
