@@ -81,6 +81,7 @@ class App:
         self._fetch = Fetcher()
         self._trust = self._trust_of(config, None)
         self._credentials = self._credentials_of(config, None)
+        self._metrics.watch_stored_tokens(self._stored_states)
         self._revocation = RevocationGuard(
             config.revocation, time.time, time.monotonic, self._metrics.revoked
         )
@@ -223,6 +224,7 @@ class App:
             *self._revocation.standing().degraded,
             *self._entrance.degraded(),
             *self._delivery.problems,
+            *self._credentials.degraded(),
         ]
 
     def status(self) -> dict[str, Any]:
@@ -261,9 +263,13 @@ class App:
         return Trust.build(config, time.time, self._fetch, previous, self._pool.waiting)
 
     def _credentials_of(self, config: Attache, previous: Credentials | None) -> Credentials:
-        count = self._metrics.token_request
         return Credentials.build(
-            config, time.time, previous, waiting=self._pool.waiting, count=count
+            config,
+            time.time,
+            previous,
+            waiting=self._pool.waiting,
+            count=self._metrics.token_request,
+            refreshed=self._metrics.stored_token_request,
         )
 
     def _aging(self) -> tuple[Fact, ...]:
@@ -278,6 +284,9 @@ class App:
 
     def _key_ages(self) -> dict[str, float]:
         return oldest(self._trust.fetched(), time.time())
+
+    def _stored_states(self) -> dict[str, str]:
+        return {life.name: life.state.value for life in self._credentials.stored()}
 
     def _published_keys(self) -> dict[str, Any]:
         return self._credentials.jwks()

@@ -14,6 +14,7 @@ import typer
 
 from agent.cli_inject import inject
 from agent.cli_injector import app as injector
+from agent.cli_login import login
 from agent.cli_pod import app as pod
 from agent.cli_revocations import app as revocations
 from agent.cli_standing import credentials, status
@@ -36,6 +37,7 @@ app.add_typer(pod, name="pod")
 app.add_typer(revocations, name="revocations")
 app.command()(inject)
 app.add_typer(injector, name="injector")
+app.command()(login)
 
 ConfigOption = Annotated[Path, typer.Option("--config", help="attache.yaml", show_default=False)]
 FolderOption = Annotated[Path, typer.Option("--keys", help="internalTokens.keys")]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable, Iterator
 from typing import Annotated
 
@@ -10,7 +9,7 @@ from pydantic import Field, model_validator
 
 from agent.config.destinations import OWN, Destination
 from agent.config.exchange_rules import clients_can_prove_themselves, exchanges_fit
-from agent.config.fields import Address, Duration, File, Strict, Text
+from agent.config.fields import Address, Duration, File, Strict, Text, in_cluster
 from agent.config.identities import Identity
 from agent.config.issuers import Issuer
 from agent.config.listeners import Agent, Audit, Envoy, Listeners, Workload
@@ -20,6 +19,8 @@ from agent.config.obo_rules import on_behalf_of_fits
 from agent.config.redis import RedisServer
 from agent.config.revocation import Revocation
 from agent.config.routes import InboundRules, Route, contradictions
+from agent.config.stored_rules import refresh_tokens_exist, stored_tokens_fit
+from agent.config.stored_tokens import StoredToken
 from agent.config.token_rules import destinations_can_be_asked_for, handed_out_tokens_exist
 from agent.config.token_service import TokenService
 
@@ -63,6 +64,9 @@ class Attache(Strict):
     destinations: Annotated[tuple[Destination, ...], Field(strict=False)] = Field(
         default=(), description="What the application may call."
     )
+    stored_tokens: Annotated[tuple[StoredToken, ...], Field(strict=False)] = Field(
+        default=(), description="Refresh tokens that the agent keeps and rotates."
+    )
     internal_tokens: InternalTokens | None = None
     revocation: Revocation | None = None
     sessions: Sessions | None = None
@@ -101,6 +105,7 @@ def names_are_unique(config: Attache) -> Iterator[Problem]:
         "issuers": (item.name for item in config.issuers),
         "identities": (item.name for item in config.identities),
         "destinations": (item.name for item in config.destinations),
+        "storedTokens": (item.name for item in config.stored_tokens),
     }
     for group, names in groups.items():
         seen: set[str] = set()
@@ -345,21 +350,6 @@ def transactions_stay_inside(config: Attache) -> Iterator[Problem]:
             )
 
 
-def in_cluster(host: str, namespace: str) -> bool:
-    """Whether *host* is a name or address that only this cluster or machine resolves."""
-    try:
-        address = ipaddress.ip_address(host)
-        return address.is_private or address.is_loopback
-    except ValueError:
-        pass
-    labels = host.rstrip(".").split(".")
-    return (
-        len(labels) == 1
-        or labels[-1] in {"svc", "local", "internal", "localhost"}
-        or (len(labels) == 2 and bool(namespace) and labels[1] == namespace)
-    )
-
-
 RULES = (
     names_are_unique,
     hosts_are_unique,
@@ -373,6 +363,8 @@ RULES = (
     on_behalf_of_fits,
     exchanges_fit,
     clients_can_prove_themselves,
+    stored_tokens_fit,
+    refresh_tokens_exist,
     tokens_travel_safely,
     what_pods_share_travels_safely,
     logins_fit,

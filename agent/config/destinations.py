@@ -20,6 +20,7 @@ from agent.config.fields import (
     one_of,
 )
 from agent.config.own_credentials import ManagedIdentity, SecretFile
+from agent.config.stored_tokens import RefreshTokenCredential
 from agent.config.token_exchange import Resource, TokenExchange
 
 Subject = Literal["user", "app", "either"]
@@ -112,12 +113,10 @@ class ClientCredentials(Strict):
 
 KINDS = (
     *("none", "forward", "internal", "obo", "client_credentials"),
-    *("managed_identity", "secret_file", "token_exchange"),
+    *("managed_identity", "secret_file", "token_exchange", "refresh_token"),
 )
-# Named by DESIGN.md §6 and built by later issues; asked for today, they are refused by name.
-NOT_YET = ("refreshToken",)
 # Kinds that speak for the application alone: one credential for whoever causes the call.
-OWN = frozenset({"clientCredentials", "managedIdentity", "secretFile"})
+OWN = frozenset({"clientCredentials", "managedIdentity", "secretFile", "refreshToken"})
 
 
 class CredentialChoice(Strict):
@@ -131,15 +130,13 @@ class CredentialChoice(Strict):
     managed_identity: ManagedIdentity | None = None
     secret_file: SecretFile | None = None
     token_exchange: TokenExchange | None = None
+    refresh_token: RefreshTokenCredential | None = None
 
     @model_validator(mode="before")
     @classmethod
     def _subject_inside(cls, value: Any) -> Any:
         if not isinstance(value, dict):
             return value
-        for kind in NOT_YET:
-            if kind in value:
-                raise ValueError(f"{kind} is not part of this version; see the README's table")
         kinds = {
             # A kind that is written with nothing after it was meant: `forward:` is `forward: {}`.
             key: {} if inner is None else inner

@@ -95,6 +95,21 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def in_cluster(host: str, namespace: str) -> bool:
+    """Whether *host* is a name or address that only this cluster or machine resolves."""
+    try:
+        address = ipaddress.ip_address(host)
+        return address.is_private or address.is_loopback
+    except ValueError:
+        pass
+    labels = host.rstrip(".").split(".")
+    return (
+        len(labels) == 1
+        or labels[-1] in {"svc", "local", "internal", "localhost"}
+        or (len(labels) == 2 and bool(namespace) and labels[1] == namespace)
+    )
+
+
 def duration(value: object) -> float:
     """Seconds from `5m`, `30s`, `250ms` or a plain number of seconds."""
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):

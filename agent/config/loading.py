@@ -17,7 +17,13 @@ __all__ = ["ConfigInvalid", "Finding", "content_of", "load", "missing_files", "p
 
 # made by us, not found
 _OURS: frozenset[Location] = frozenset(
-    {("agent", "socket"), ("revocation", "snapshot"), ("tokenService", "socket")}
+    {
+        ("agent", "socket"),
+        ("revocation", "snapshot"),
+        ("tokenService", "socket"),
+        ("storedTokens", "store", "file", "path"),
+        ("storedTokens", "mounted"),  # it may be taken away once it was used
+    }
 )
 _FOLDER: Location = ("internalTokens", "keys")
 
@@ -85,7 +91,8 @@ def missing_files(config: Attache, path: Path | str | None = None) -> list[Findi
     document = _document(content_of(path), str(path)) if path is not None else None
     findings = []
     for location, file in _files(config, ()):
-        problem = None if location in _OURS else _unusable(file, location == _FOLDER)
+        keys = tuple(part for part in location if isinstance(part, str))
+        problem = None if keys in _OURS else _unusable(file, location == _FOLDER)
         if problem is not None:
             line = document.line(location) if document else 0
             findings.append(Finding(line, dotted(location), *problem, str(path or "")))

@@ -19,7 +19,7 @@ class Answer:
 
     `body` is None unless it was one JSON object. `ours` says that nothing was sent, because our own
     secret, certificate or token file is unusable; `unfit`, that a token came which is not the one
-    that was asked for, and why.
+    that was asked for, and why. `sent` is False where nothing reached the server for certain.
     """
 
     status: int
@@ -28,6 +28,7 @@ class Answer:
     failure: str = ""
     ours: bool = False
     unfit: str = ""
+    sent: bool = True
 
 
 @dataclass(frozen=True, slots=True)

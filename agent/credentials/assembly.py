@@ -7,6 +7,7 @@ import os
 import random as randomness
 import secrets
 import threading
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from types import MappingProxyType
@@ -31,7 +32,9 @@ from agent.credentials.own_token import OwnToken
 from agent.credentials.secret_file import FileKey
 from agent.credentials.shared import Shared, share
 from agent.credentials.standing import row
+from agent.credentials.stored.assembly import StoredTokens
 from agent.credentials.stored.life import Life
+from agent.credentials.stored.rotator import Surroundings
 from agent.credentials.token_exchange import TokenExchange
 from agent.errors import Denial
 from agent.identity.principal import IssuerKind, Verified
@@ -57,19 +60,22 @@ class Credentials:
         keyring: KeyRing | None,
         clock: Clock,
         workloads: Mapping[str, Identity | Unset] = MappingProxyType({}),
+        logins: StoredTokens | None = None,
     ) -> None:
         self._config = config
         self._shared = shared
         self._clients = clients
         self._clock = clock
         self._stopping = threading.Event()
+        self._logins = logins
         self.keyring = keyring
         self.minter = _minter(config, keyring) if keyring else None
         by_name = {identity.name: client for identity, client in clients.items()}
         ways = managed_identities(config, workloads, clients)
+        rotators = logins.rotators if logins else {}
         self.by_destination: dict[str, Credential] = {
             destination.name: credential_of(
-                destination, by_name, ways, self.minter, shared.exchange
+                destination, by_name, ways, self.minter, shared.exchange, rotators
             )
             for destination in config.destinations
         }
@@ -90,12 +96,14 @@ class Credentials:
         random: Callable[[], float] = randomness.random,
         waiting: Waiting = nobody_else,
         count: Count = nobody_counts,
+        refreshed: Count = nobody_counts,
     ) -> Credentials:
         """Construct everything; nothing runs before `start`. *clock* returns UTC seconds.
 
         What *previous* obtained is kept: its tokens, and the clients of unchanged identities.
         *executor* runs the requests to servers; it should offer `shared.FETCHES` threads.
         *count* is told of each request: the identity's name, and `ok` or why not.
+        *refreshed* is told of each request with a stored token: its name, and what came back.
         """
         former = previous._shared if previous else None
         shared = share(config, clock, random, executor, former, waiting, count)
@@ -107,7 +115,11 @@ class Credentials:
             for identity in (*config.identities, *ours)
         }
         ring = _keyring(config, previous, clock())
-        built = cls(config, shared, clients, ring, clock, workloads)
+        around = Surroundings(clock, time.sleep, random, _new_id, refreshed)
+        logins = StoredTokens(
+            config, around, time.monotonic, previous._logins if previous else None
+        )
+        built = cls(config, shared, clients, ring, clock, workloads, logins)
         for name, credential in built.by_destination.items():
             before = previous.by_destination.get(name) if previous else None
             if isinstance(credential, FileKey) and isinstance(before, FileKey):
@@ -117,10 +129,14 @@ class Credentials:
     def start(self) -> None:
         """Start the loop that renews tokens ahead of their end and looks at the key files."""
         threading.Thread(target=self._loop, name="credentials", daemon=True).start()
+        if self._logins:
+            self._logins.start()
 
     def stop(self) -> None:
         """End the loop and everything under way."""
         self._stopping.set()
+        if self._logins:
+            self._logins.stop()
         if self._shared.owned:
             self._shared.executor.shutdown(wait=False, cancel_futures=True)
         for client in self._clients.values():
@@ -129,6 +145,8 @@ class Credentials:
     def retire(self, successor: Credentials) -> None:
         """End what *successor* did not take over."""
         self._stopping.set()
+        if self._logins:
+            self._logins.stop(successor._logins)
         kept = set(map(id, successor._clients.values()))
         for client in self._clients.values():
             if id(client) not in kept:
@@ -196,7 +214,11 @@ class Credentials:
 
     def stored(self) -> list[Life]:
         """How the stored refresh tokens stand, as they were last seen; nobody is asked."""
-        return []
+        return self._logins.lives() if self._logins else []
+
+    def degraded(self) -> list[str]:
+        """What a person has to mend although requests are served, a sentence each."""
+        return self._logins.problems() if self._logins else []
 
     def jwks(self) -> dict[str, Any]:
         """The published keys; none where no internal tokens are configured."""
@@ -233,6 +255,7 @@ class Credentials:
                 )
                 for destination in self._config.destinations
             ],
+            "storedTokens": self._logins.status() if self._logins else [],
             "keys": self.keyring.status(now) if self.keyring else [],
             "cachedTokens": len(self._shared.exchange.cache),
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 from agent.config.destinations import Destination
 from agent.config.identities import Identity
@@ -18,7 +19,9 @@ from agent.credentials.mint import Grant, Minter
 from agent.credentials.none import NoCredential
 from agent.credentials.oauth import OAuthClient
 from agent.credentials.obo import OnBehalfOf
+from agent.credentials.refresh_token import RefreshToken
 from agent.credentials.secret_file import FileKey
+from agent.credentials.stored.rotator import Rotator
 from agent.credentials.transaction import Purpose, TransactionTokens
 
 Client = EntraClient | OAuthClient
@@ -39,8 +42,12 @@ def credential_of(
     ways: Mapping[str, Way],
     minter: Minter | None,
     exchange: Exchange,
+    rotators: Mapping[str, Rotator] = MappingProxyType({}),
 ) -> Credential:
-    """The credential of *destination*; *clients* are the identities' by name, *ways* Azure's."""
+    """The credential of *destination*; *clients* are the identities' by name, *ways* Azure's.
+
+    *rotators* are the stored tokens' by name.
+    """
     choice = destination.credential
     if choice.forward:
         return Forward(choice.forward.subject)
@@ -74,6 +81,9 @@ def credential_of(
         return FileKey(destination.name, choice.secret_file, exchange.ledger, exchange.clock)
     if choice.token_exchange:
         return token_exchange(destination.name, choice.token_exchange, clients, minter, exchange)
+    if choice.refresh_token:
+        rotator = rotators[choice.refresh_token.token]
+        return RefreshToken(destination.name, rotator, exchange)
     if choice.none:
         return NoCredential()
     raise ValueError(f"destination '{destination.name}': {choice.kind} cannot be built")

@@ -11,7 +11,8 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote_plus, urlsplit
@@ -131,6 +132,57 @@ class OAuthClient:
                 return None
             return found
 
+    def ask_once(self, form: Form, seconds: float) -> Answer:
+        """Send *form* at most once, on a connection of its own: what it holds is used up by that.
+
+        A kept connection may have been closed by the server, and nobody could tell whether the
+        request was read before. `Answer.sent` is False where nothing was sent for certain.
+        """
+        proof = self._authentication()
+        if isinstance(proof, Unproven):
+            return Answer(0, failure=proof.sentence, ours=True)
+        ends = time.monotonic() + seconds
+        with self._wire.call(seconds) as call:
+            try:
+                url = self._endpoint()
+            except NoAnswer:
+                return replace(call.answer, sent=False)
+        if not url:
+            told = "has no discovery document of its own that names a token endpoint"
+            return Answer(0, failure=told, sent=False)
+        if time.monotonic() >= ends:
+            return Answer(0, failure="does not answer in time", sent=False)
+        wire = Wire(self.identity.ca_file, _pair(self.identity))
+        headers = {"Accept": "application/json", "Connection": "close"} | proof.headers
+        try:
+            with wire.call(ends - time.monotonic()) as call:
+                with suppress(NoAnswer):
+                    wire.post_once(url, form | proof.form, headers)
+                return call.answer
+        finally:
+            wire.close()
+
+    def ask_at(self, url: str, form: Form, seconds: float) -> Answer:
+        """Send *form* to another endpoint of the server, such as the one for device codes."""
+        proof = self._authentication()
+        if isinstance(proof, Unproven):
+            return Answer(0, failure=proof.sentence, ours=True)
+        headers = {"Accept": "application/json"} | proof.headers
+        with self._wire.call(seconds) as call:
+            with suppress(NoAnswer):
+                self._wire.post(url, data=form | proof.form, headers=headers)
+            return call.answer
+
+    def document(self, seconds: float) -> dict[str, Any] | Answer:
+        """The issuer's discovery document; empty where the identity names no issuer."""
+        if not self.identity.issuer:
+            return {}
+        with self._wire.call(seconds) as call:
+            try:
+                return self._document() or {}
+            except NoAnswer:
+                return call.answer
+
     def _authentication(self) -> Authentication | Unproven:
         identity = self.identity
         client = {"client_id": identity.client_id} if identity.client_id else {}
@@ -208,6 +260,15 @@ class OAuthClient:
         """
         if self.identity.token_url:
             return self.identity.token_url
+        found = self._document() or {}
+        aliases = found.get("mtls_endpoint_aliases")
+        if self.identity.method == "tls_client_auth" and isinstance(aliases, dict):
+            found = found | aliases  # RFC 8705 §5
+        endpoint = found.get("token_endpoint")
+        return endpoint if isinstance(endpoint, str) else ""
+
+    def _document(self) -> dict[str, Any] | None:
+        """The issuer's own document, from either place."""
         issuer = self.identity.issuer or ""
         parts = urlsplit(issuer)
         path = parts.path.rstrip("/")
@@ -216,15 +277,10 @@ class OAuthClient:
             f"{parts.scheme}://{parts.netloc}/.well-known/oauth-authorization-server{path}",
         ):
             found = self._wire.document(url)
-            if found is None or found.get("issuer") != issuer:  # SECURITY.md 32
-                self._wire.forget(url)
-                continue
-            aliases = found.get("mtls_endpoint_aliases")
-            if self.identity.method == "tls_client_auth" and isinstance(aliases, dict):
-                found = found | aliases  # RFC 8705 §5
-            endpoint = found.get("token_endpoint")
-            return endpoint if isinstance(endpoint, str) else ""
-        return ""
+            if found is not None and found.get("issuer") == issuer:  # SECURITY.md 32
+                return found
+            self._wire.forget(url)
+        return None
 
 
 def _pair(identity: OAuthIdentity) -> tuple[Path, Path] | None:

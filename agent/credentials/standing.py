@@ -12,6 +12,7 @@ from agent.credentials.entra import EntraClient
 from agent.credentials.kinds import Client
 from agent.credentials.ledger import Ledger
 from agent.credentials.managed_identity import ManagedIdentityToken
+from agent.credentials.refresh_token import RefreshToken
 
 
 def row(
@@ -22,6 +23,9 @@ def row(
     named = choice.obo or choice.client_credentials or choice.token_exchange
     client = next((c for c in clients if named and c.name == named.identity), None)
     tenant = client.identity.tenant if isinstance(client, EntraClient) else None
+    identity = named.identity if named else None
+    if isinstance(credential, RefreshToken):
+        identity = credential.rotator.identity
     last = ledger.row(destination.name)
     source = credential.source if isinstance(credential, ManagedIdentityToken) else None
     return {
@@ -29,7 +33,7 @@ def row(
         "kind": choice.kind,
         **({"source": source} if source else {}),
         "delivery": destination.delivery,
-        "identity": named.identity if named else None,
+        "identity": identity,
         "tenant": "the caller's" if choice.obo else tenant,
         "lastError": last.last_error or None,
         "lastReason": last.reason or None,

@@ -16,7 +16,12 @@ from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
-from urllib3.exceptions import HTTPError, ReadTimeoutError
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    NewConnectionError,
+    ReadTimeoutError,
+)
 
 from agent.config.fields import is_loopback
 from agent.credentials.answers import Answer
@@ -128,28 +133,35 @@ class Wire:
         """Drop a discovery document that proved wrong."""
         self._documents.pop(url, None)
 
-    def _send(self, method: str, url: str, **parts: Any) -> Response:
+    def post_once(self, url: str, data: Any, headers: Any) -> Response:
+        """POST what must not be sent twice; `Answer.sent` says whether it certainly was not."""
+        return self._send("POST", url, tries=1, data=data, headers=headers)
+
+    def _send(self, method: str, url: str, tries: int = 2, **parts: Any) -> Response:
         call: Call | None = getattr(self._calls, "current", None)
         if call is None:
             raise RuntimeError("the wire was used outside of a call")
         parts["headers"] = {**(parts.get("headers") or {}), "Accept-Encoding": "identity"}
         if not _allowed(url):
-            call.answer = Answer(0, failure="names an endpoint that is not https")
+            call.answer = Answer(0, failure="names an endpoint that is not https", sent=False)
             raise NoAnswer("not https")
-        for attempt in (1, 2):
+        for attempt in range(1, tries + 1):
             call.answer = Answer(0, failure="was asked")
             try:
                 return self._once(call, method, url, parts)
-            except requests.exceptions.SSLError:
-                call.answer = Answer(0, failure="shows a certificate that we do not trust")
+            except requests.exceptions.SSLError as error:
+                told = "shows a certificate that we do not trust"
+                call.answer = Answer(0, failure=told, sent=not _unsent(error))
                 raise NoAnswer("TLS") from None
-            except (requests.Timeout, ReadTimeoutError):
-                call.answer = Answer(0, failure="does not answer in time")
+            except (requests.Timeout, ReadTimeoutError) as error:
+                told = "does not answer in time"
+                call.answer = Answer(0, failure=told, sent=not _unsent(error))
                 raise NoAnswer("time-out") from None
             except (requests.RequestException, HTTPError, OSError) as error:
-                call.answer = Answer(0, failure="cannot be reached or broke the connection off")
+                told = "cannot be reached or broke the connection off"
+                call.answer = Answer(0, failure=told, sent=not _unsent(error))
                 # A kept connection that the server closed meanwhile: once more, on a new one.
-                if attempt == 2 or not _broken_off(error):
+                if attempt == tries or not _broken_off(error):
                     raise NoAnswer("connection") from None
         raise AssertionError("unreachable")
 
@@ -190,6 +202,20 @@ def _left(call: Call) -> float:
     if left <= 0:
         raise requests.Timeout
     return left
+
+
+def _unsent(error: BaseException) -> bool:
+    """Whether no connection came about, so that not a byte of the request was sent.
+
+    Whatever is not known to be so counts as sent: the server may have acted on it.
+    """
+    cause = error.args[0] if error.args else None
+    reason = getattr(cause, "reason", cause)
+    if isinstance(error, requests.exceptions.SSLError):
+        return "CERTIFICATE_VERIFY_FAILED" in repr(reason) or "doesn't match" in repr(reason)
+    return isinstance(error, requests.ConnectTimeout) or isinstance(
+        reason, (NewConnectionError, ConnectTimeoutError)
+    )
 
 
 def _broken_off(error: BaseException) -> bool:

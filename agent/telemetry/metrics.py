@@ -76,6 +76,11 @@ class Metrics:
             "Refusals of a revoked token, by the most telling selector of the entry.",
             ("selector",),
         )
+        self._refreshes = self._counter(
+            "attache_stored_token_requests_total",
+            "Requests that sent a stored refresh token, by what came back.",
+            ("token", "result"),
+        )
         self._dropped_headers = Counter(
             "attache_header_values_dropped_total",
             "Claim values that no header may carry.",
@@ -126,6 +131,14 @@ class Metrics:
         """Count one token refused as revoked; *selector* is the list's word for why."""
         self._revoked.add(selector)
 
+    def stored_token_request(self, token: str, result: str) -> None:
+        """Count one request with a stored refresh token; both are words of ours."""
+        self._refreshes.add(token, result)
+
+    def watch_stored_tokens(self, states: Callable[[], Mapping[str, str]]) -> None:
+        """Ask *states* at each scrape how each stored token stands."""
+        self.registry.register(_StoredTokens(states))
+
     def watch_revocations(self, ask: Callable[[], Mapping[str, Any] | None]) -> None:
         """Ask at each scrape for /status's part on the list of revoked tokens; None: no list."""
         self.registry.register(_Revocations(ask))
@@ -168,6 +181,22 @@ class _Counters:
             else:
                 series = self._counter.labels(*labels[:-1], "")
         series.inc()
+
+
+class _StoredTokens(Collector):
+    def __init__(self, states: Callable[[], Mapping[str, str]]) -> None:
+        self._states = states
+
+    def collect(self) -> Iterable[Metric]:
+        family = GaugeMetricFamily(
+            "attache_stored_token_state",
+            "1 for the state in which a stored refresh token is; all but live and in_doubt need a "
+            "person.",
+            labels=("token", "state"),
+        )
+        for token, state in self._states().items():
+            family.add_metric((token, state), 1)
+        yield family
 
 
 class _Revocations(Collector):

@@ -302,10 +302,10 @@ ONE_BAD_PLACE = {
         "      tenants: [11", "      allowAnyTenant: true\n      tenants: [11",
         "issuers[0].entra", "contradict", "remove one", 1,
     ),
-    "a credential kind of a later version": Bad(
+    "a stored token that nobody keeps": Bad(
         "credential: {internal: {audience: billing, scopes: [billing.read]}}",
-        "credential: {refreshToken: {}} #!",
-        "destinations[2].credential", "refreshToken is not part of this version", "README",
+        "credential: {refreshToken: {token: crm}} #!",
+        "destinations[2].credential.refreshToken.token", "'crm' does not exist", "storedTokens",
     ),
     "On-Behalf-Of for an app": Bad(
         "credential: {obo: {identity", "credential: {obo: {subject: app, identity",

@@ -107,7 +107,7 @@ def test_only_our_own_credentials_are_pushed(credential: str, said: str) -> None
         read(credential + "\n    delivery: sds")
     (found,) = (f for f in caught.value.findings if f.path == "destinations[0].delivery")
     assert said in found.reason
-    assert "use one of clientCredentials, managedIdentity, secretFile" in found.remedy
+    assert "use one of clientCredentials, managedIdentity, refreshToken, secretFile" in found.remedy
 
 
 def test_ours_may_be_pushed_and_are_not_unless_that_is_written() -> None:

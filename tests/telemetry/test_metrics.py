@@ -122,6 +122,8 @@ def test_the_exposition_is_what_prometheus_reads(metrics: Metrics) -> None:
     metrics.decision("inbound", "deny", Reason.BAD_PATH, 'a"b\\c\nd', 0.001)
     metrics.watch_key_ages(lambda: {"entra": 1.0})
     metrics.watch_revocations(lambda: {"entries": 1, "up": True, "ageSeconds": 0.5})
+    metrics.watch_stored_tokens(lambda: {"crm": "live"})
+    metrics.stored_token_request("crm", "rotated")
     families = {
         family.name: family for family in text_string_to_metric_families(metrics.expose().decode())
     }
@@ -143,6 +145,8 @@ def test_the_exposition_is_what_prometheus_reads(metrics: Metrics) -> None:
         "attache_revocation_entries",
         "attache_revocation_source_up",
         "attache_revocation_age_seconds",
+        "attache_stored_token_requests_total",
+        "attache_stored_token_state",
         "attache_build_info",
     }
     assert "process_resident_memory_bytes" in families

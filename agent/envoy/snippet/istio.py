@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from agent.config.attache import Attache, in_cluster
+from agent.config.attache import Attache
 from agent.config.destinations import Destination
-from agent.config.fields import Address
+from agent.config.fields import Address, in_cluster
 from agent.envoy.snippet import pieces
 from agent.envoy.snippet.text import Part, documents
 
