@@ -45,29 +45,67 @@ def ok_response(
     response_headers: Iterable[tuple[str, str]] = (),
 ) -> bytes:
     """A piece of a CheckResponse that allows, and does this to the headers."""
-    pieces: list[bytes] = []
-    for name, value in headers:
-        text = value.encode()
-        pieces += (_before(_HEADERS, name, len(text)), text, _OVERWRITE)
-    pieces += [_field(_HEADERS_TO_REMOVE, name.encode()) for name in remove]
-    for name, value in response_headers:
-        text = value.encode()
-        action = _APPEND if name in JOINED else _OVERWRITE
-        pieces += (_before(_RESPONSE_HEADERS_TO_ADD, name, len(text)), text, action)
-    return _field(_OK_RESPONSE, b"".join(pieces))
+    headers, response_headers = tuple(headers), tuple(response_headers)
+    texts = [value.encode() for _, value in (*headers, *response_headers)]
+    frame = _frame(
+        tuple([name for name, _ in headers]),
+        tuple(remove),
+        tuple([name for name, _ in response_headers]),
+        tuple([len(text) for text in texts]),
+    )
+    pieces = [b""] * (2 * len(frame) - 1)
+    pieces[::2], pieces[1::2] = frame, texts
+    return b"".join(pieces)
 
 
 def metadata(entries: Iterable[tuple[str, str]]) -> bytes:
     """A piece of a CheckResponse with these texts as dynamic metadata."""
-    struct = b"".join(
-        # Struct.fields is a map: entries of key (1) and Value (2), whose string_value is 3
-        _field(1, _field(1, key.encode()) + _field(2, _field(3, value.encode())))
-        for key, value in entries
-    )
+    struct = b"".join([_entry(key, value) for key, value in entries])
     return _field(_DYNAMIC_METADATA, struct)
 
 
-@lru_cache(maxsize=2048)
+def _entry(key: str, value: str) -> bytes:
+    """Struct.fields is a map: entries of key (1) and Value (2), whose string_value is 3."""
+    text = value.encode()
+    return _entry_before(key, len(text)) + text
+
+
+@lru_cache(maxsize=256)
+def _entry_before(key: str, size: int) -> bytes:
+    inner = _TAGS[3] + _length(size)
+    name = _field(1, key.encode())
+    value = _TAGS[2] + _length(len(inner) + size) + inner
+    return _TAGS[1] + _length(len(name) + len(value) + size) + name + value
+
+
+@lru_cache(maxsize=1024)
+def _frame(
+    names: tuple[str, ...],
+    remove: tuple[str, ...],
+    response: tuple[str, ...],
+    sizes: tuple[int, ...],
+) -> tuple[bytes, ...]:
+    """What stands around values of these *sizes*: one piece before each, and one after the last.
+
+    Names and sizes are nearly always the same, so this is written once.
+    """
+    options = [(_HEADERS, name, _OVERWRITE) for name in names]
+    removed = b"".join(_field(_HEADERS_TO_REMOVE, name.encode()) for name in remove)
+    options += [
+        (_RESPONSE_HEADERS_TO_ADD, name, _APPEND if name in JOINED else _OVERWRITE)
+        for name in response
+    ]
+    before = [
+        _before(number, name, size) for (number, name, _), size in zip(options, sizes, strict=True)
+    ]
+    after = [action for _, _, action in options]
+    gaps = [b"", *after]
+    gaps[len(names)] += removed
+    pieces = [gap + start for gap, start in zip(gaps, (*before, b""), strict=True)]
+    total = sum(map(len, pieces)) + sum(sizes)
+    return (_TAGS[_OK_RESPONSE] + _length(total) + pieces[0], *pieces[1:])
+
+
 def _before(number: int, name: str, size: int) -> bytes:
     """What stands before a value of *size* bytes: few names and sizes, written again and again."""
     header = _field(1, name.encode()) + b"\x12" + _length(size)

@@ -20,7 +20,7 @@ from agent.flow.transaction import Transactions
 from agent.identity.bearer import one_bearer
 from agent.identity.principal import IssuerKind, RawToken, Verified
 from agent.moment import Moment
-from agent.policy.path import CanonicalPath, canonical
+from agent.policy.path import CanonicalPath
 from agent.policy.requirement import Permitted, permit
 from agent.policy.routes import Routes, Rule
 
@@ -58,16 +58,16 @@ class Inbound:
         ids = inbound_correlation(request, self.random, self.edge)
         origin = request.header("origin")
         facts = Facts(txn=ids.txn, trace_id=ids.trace_id, response=self.routes.cors.answer(origin))
-        path = canonical(request.target)
-        if isinstance(path, Denial):
-            return Decision(path, facts)
+        found = self.routes.find(request.method, request.host, request.target)
+        if isinstance(found, Denial):
+            return Decision(found, facts)
+        path, rule = found
         facts.path = path.text
         strip = self.badge.strip(request.underscores_refused)
         if self.door and (answer := self.door.answer(request, path, facts, moment)):
             return Decision(answer, facts)
         if request.preflight and (granted := self._preflight(request, path, facts, strip)):
             return granted
-        rule = self.routes.match(request.method, request.host, path)
         if isinstance(rule, Denial):
             return Decision(rule, facts)
         facts.rule = rule.pattern
@@ -141,7 +141,7 @@ class Inbound:
         if self.edge and verified.principal.issuer_kind is IssuerKind.INTERNAL:
             # SECURITY.md 11: verified only so that a loop can be called by its name
             return Denial(Reason.UNTRUSTED_ISSUER, "internal tokens are not accepted here")
-        return permit(verified.principal, rule.requirement, now)
+        return permit(verified.principal, rule.requirement, now, rule.checks)
 
     def _let_in(
         self,

@@ -20,6 +20,8 @@ from agent.identity.refresh import Source
 from agent.moment import Moment
 
 MAX_CACHE_BYTES = 128 * 1024 * 1024
+_LATEST = 1024  # tokens that are found without their digest
+_SHORT = 4096  # bytes of such a token
 _MARGIN = 0.05  # seconds of the deadline that are left for deciding after a wait
 
 
@@ -78,6 +80,8 @@ class Verifier:
         self._skew = skew
         self._introspector = introspector
         self._cache: Cache[_Known] = Cache(max_tokens, max_bytes)
+        # Those that came again, by the token itself: its digest costs more than all the rest.
+        self._latest: dict[str, _Known] = {}
         self._notice = notice
 
     def verify(self, token: RawToken, moment: Moment) -> Verified | Denial:
@@ -86,14 +90,19 @@ class Verifier:
         Blocks only for an unknown key id or an unknown token of the introspector, and then for
         less than `moment.deadline`.
         """
+        known = self._latest.get(token)
+        if known is not None and _still_keyed(known, moment.now):
+            return self._out_of_time(known.window, moment.now) or known.verified
         digest = _digest(token)
         known = self._cache.get(digest)
         if known is not None:
             if _still_keyed(known, moment.now):
                 if denial := self._out_of_time(known.window, moment.now):
                     return denial
+                self._keep_at_hand(token, known)
                 return known.verified
             self._cache.discard(digest)
+            self._latest.pop(token, None)
         if self._introspector is not None:
             held = self._introspector.held(digest, moment.now)
             if held is not None:
@@ -102,6 +111,13 @@ class Verifier:
                 asked = self._introspector.verify(token, digest, moment)
                 return self._found("introspection", asked)
         return self._verify(token, digest, moment)
+
+    def _keep_at_hand(self, token: RawToken, known: _Known) -> None:
+        if len(token) > _SHORT:
+            return
+        if len(self._latest) >= _LATEST:
+            self._latest.clear()  # cheaper than an order of use, and as bounded
+        self._latest[token] = known
 
     def recognise(self, token: RawToken) -> bool:
         """Whether *token* reads as one of ours, genuine or not: where it must not go, it does not.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from agent.config.requirements import Requirement
 from agent.errors import Denial, Reason
@@ -12,8 +13,7 @@ from agent.policy.claim import claims_hold
 from agent.policy.signin import asked, signed_in, unmet
 
 
-@dataclass(frozen=True, slots=True)
-class Permitted:
+class Permitted(NamedTuple):
     """Proof that a principal met a requirement; only `permit` makes one."""
 
     principal: Principal
@@ -87,14 +87,31 @@ def claims(principal: Principal, requirement: Requirement) -> Denial | None:
 CHECKS: tuple[Check, ...] = (caller_kind, tenant, client, scopes, roles, claims)
 
 
-def permit(principal: Principal, requirement: Requirement, now: float) -> Permitted | Denial:
+def needed(requirement: Requirement) -> tuple[Check, ...]:
+    """Those of `CHECKS` that some caller could fail: what *requirement* does not ask, nobody asks."""
+    asks = {
+        caller_kind: requirement.caller != "any",
+        tenant: requirement.tenants,
+        client: requirement.clients,
+        scopes: requirement.scopes or requirement.any_scope,
+        roles: requirement.roles or requirement.any_role,
+        claims: requirement.claims,
+    }
+    return tuple(check for check in CHECKS if asks[check])
+
+
+def permit(
+    principal: Principal, requirement: Requirement, now: float, checks: tuple[Check, ...] = CHECKS
+) -> Permitted | Denial:
     """Return proof that *principal* meets *requirement*, or the first reason why not.
+
+    *checks*: all of them, or those that `needed` gives for *requirement*.
 
     Pure: same arguments, same answer. *now* is in UTC seconds. What a new sign-in can mend is
     asked for last, for it helps nobody who lacks a role; but who must come back with another
     scope anyway is told of both at once (RFC 9470 §3).
     """
-    for check in CHECKS:
+    for check in checks:
         if denial := check(principal, requirement):
             if denial.reason is Reason.INSUFFICIENT_SCOPE:
                 lacks = unmet(principal, requirement, now)

@@ -14,7 +14,8 @@ from agent.config.requirements import Requirement
 from agent.config.routes import Route, template
 from agent.errors import Denial, Reason
 from agent.policy.cors import NOBODY, Sharing
-from agent.policy.path import CanonicalPath
+from agent.policy.path import CanonicalPath, canonical
+from agent.policy.requirement import Check, needed
 
 # RFC 9110 §9 and RFC 5789; CONNECT and TRACE only where a route lists them.
 KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -22,6 +23,8 @@ KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPT
 _HOST = re.compile(r"(?:\[[0-9a-f:.]+\]|[a-z0-9]([a-z0-9._-]*[a-z0-9])?\.?)(?::\d{1,5})?", re.ASCII)
 MAX_HOST = 261  # RFC 1035 §2.3.4: a name has 255 octets at most; then a colon and the port
 MATCH_ANYTHING = Requirement()
+_FOUND = 2048  # requests whose rule is remembered
+_SHORT = 512  # characters of one; longer ones are matched each time
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,7 @@ class Rule:
     hosts: frozenset[str]
     anonymous: bool
     requirement: Requirement
+    checks: tuple[Check, ...]
     cors: Sharing
     login: Login | None = None
 
@@ -59,6 +63,30 @@ class Routes:
         self.cors = Sharing(cors)
         """For answers to what no route allows, and of routes that do not say themselves."""
         self._rules = tuple(compiled(route, self.cors, login) for route in routes)
+        self._found: dict[tuple[str, str, str], tuple[CanonicalPath, Rule]] = {}
+
+    def find(
+        self, method: str, host: str, target: str
+    ) -> tuple[CanonicalPath, Rule | Denial] | Denial:
+        """`canonical`, then `match`; what was found for the same words before is not sought again.
+
+        The query, which may hold secrets, is not among them.
+        """
+        asked = method, host, target.partition("?")[0]
+        found = self._found.get(asked)
+        if found is not None:
+            return found
+        path = canonical(target)
+        if isinstance(path, Denial):
+            return path
+        rule = self.match(method, host, path)
+        if isinstance(rule, Denial):
+            return path, rule
+        if len(method) + len(host) + len(target) <= _SHORT:
+            if len(self._found) >= _FOUND:
+                self._found.clear()  # cheaper than an order of use, and as bounded
+            self._found[asked] = (path, rule)
+        return path, rule
 
     @property
     def rules(self) -> tuple[Rule, ...]:
@@ -144,6 +172,7 @@ def _rule_host(host: str) -> str:
 def compiled(route: Route, cors: Sharing = NOBODY, login: Login | None = None) -> Rule:
     """One route, ready to be matched; *cors* and *login* hold where it does not say itself."""
     segments, open_ended = template(route.path)
+    requirement = route.require or MATCH_ANYTHING
     return Rule(
         pattern=route.path,
         segments=segments,
@@ -152,7 +181,8 @@ def compiled(route: Route, cors: Sharing = NOBODY, login: Login | None = None) -
         methods=frozenset(route.methods),
         hosts=frozenset(_rule_host(host) for host in route.hosts),
         anonymous=route.anonymous,
-        requirement=route.require or MATCH_ANYTHING,
+        requirement=requirement,
+        checks=needed(requirement),
         cors=Sharing(route.cors) if route.cors else cors,
         login=None if route.anonymous else route.login or login,
     )

@@ -56,14 +56,21 @@ def cut(record: AuditRecord) -> AuditRecord:
     """
     if record.path and len(record.path) > MAX_PATH:
         record = record._replace(path=record.path[: MAX_PATH - 1] + "…")
-    for name in _BOUNDED:
-        value = getattr(record, name)
+    for value in (
+        *(record.method, record.subject, record.tenant, record.client),
+        *(record.txn, record.trace_id, record.issuer, record.kid),
+    ):
         if value and len(value) > MAX_TEXT:
-            record = record._replace(**{name: value[: MAX_TEXT - 1] + "…"})
+            record = record._replace(**{name: _cut(getattr(record, name)) for name in _BOUNDED})
+            break
     if record.actors:
         actors = tuple(actor[:MAX_TEXT] for actor in record.actors[:MAX_ACTORS])
         record = record._replace(actors=actors)
     return record
+
+
+def _cut(value: str | None) -> str | None:
+    return value[: MAX_TEXT - 1] + "…" if value and len(value) > MAX_TEXT else value
 
 
 _BOUNDED = ("method", "subject", "tenant", "client", "txn", "trace_id", "issuer", "kid")

@@ -10,7 +10,6 @@ from prometheus_client import (
     CollectorRegistry,
     Counter,
     Gauge,
-    Histogram,
     ProcessCollector,
     disable_created_metrics,
 )
@@ -19,6 +18,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 
 from agent.errors import Reason
+from agent.telemetry.tally import Decisions
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 MAX_SERIES = 4096  # of one counter: far above any configuration, far below any flood
@@ -41,19 +41,8 @@ class Metrics:
         disable_created_metrics()  # type: ignore[no-untyped-call] # a second series for each, which nobody reads
         self.registry = CollectorRegistry(auto_describe=False)
         ProcessCollector(registry=self.registry)
-        self._decisions = self._counter(
-            "attache_decisions_total",
-            "Decisions, by the configured route or destination that they fell under.",
-            ("direction", "decision", "reason", "rule"),
-        )
-        seconds = Histogram(
-            "attache_decision_seconds",
-            "Time from the Check's arrival to its answer.",
-            ("direction",),
-            buckets=_SECONDS,
-            registry=self.registry,
-        )
-        self._seconds = {name: seconds.labels(name) for name in ("inbound", "outbound")}
+        self._decisions = Decisions(_SECONDS, MAX_SERIES)
+        self.registry.register(self._decisions)
         self._tokens = self._counter(
             "attache_token_requests_total",
             "Requests to token endpoints.",
@@ -96,8 +85,7 @@ class Metrics:
         self, direction: str, decision: str, reason: Reason | None, rule: str, seconds: float
     ) -> None:
         """Count one decision and its time. *rule* is the configuration's text, or empty."""
-        self._decisions.add(direction, decision, reason or "", rule)
-        self._seconds[direction].observe(seconds)
+        self._decisions.add((direction, decision, reason or "", rule), seconds)
 
     def token_request(self, identity: str, result: str) -> None:
         """Count one request to a token endpoint; *result* is `ok` or a reason of ours."""
