@@ -9,12 +9,12 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 from agent import __version__
 from agent.admin.server import AdminServer, AdminUnavailable
@@ -28,7 +28,7 @@ from agent.envoy.ads import STREAMS, Ads
 from agent.envoy.delivery import Delivery
 from agent.envoy.pod import Pod
 from agent.envoy.pool import CheckPool
-from agent.envoy.server import GrpcServer, serve_checks
+from agent.envoy.server import GrpcServer, Transport, serve_checks
 from agent.envoy.tls import system_bundle
 from agent.expiry.live import issuer_keys, oldest, refresh_tokens, signing_keys
 from agent.expiry.table import Fact
@@ -126,8 +126,9 @@ class App:
             self._trust.wait_tried(FIRST_KEYS)
             self._revocation.start()
             self._delivery.settle(FIRST_KEYS)
+            transport = transport_of(config, os.environ)
             self._checks = serve_checks(
-                config.agent.transport, config.agent.socket, self._judge.decide, self._pool
+                transport, config.agent.socket, self._judge.decide, self._pool
             )
             self._xds = GrpcServer(
                 config.agent.xds_socket,
@@ -148,10 +149,11 @@ class App:
         if self._leaving:
             threading.Thread(target=self._await_leave, name="leaving", daemon=True).start()
         log.info(
-            "attache %s decides for workload '%s' on %s, admin on http://%s",
+            "attache %s decides for workload '%s' on %s (%s), admin on http://%s",
             __version__,
             config.workload.id,
             config.agent.socket,
+            transport,
             config.agent.admin,
         )
 
@@ -316,6 +318,21 @@ def _asked_at(config: Attache) -> object:
     """Where and by whom tokens are asked for; which ones is taken over live."""
     service = config.token_service
     return (service.socket, service.http, service.uids) if service else None
+
+
+def transport_of(config: Attache, environment: Mapping[str, str]) -> Transport:
+    """What carries Checks: the file's word, else the environment's, else the default.
+
+    The environment serves whoever must change it for many agents at once, as our own tests do.
+    """
+    said = environment.get("ATTACHE_TRANSPORT", "")
+    if "transport" in config.agent.model_fields_set or not said:
+        return config.agent.transport
+    for known in get_args(Transport):
+        if said == known:
+            return cast("Transport", known)
+    right = " or ".join(get_args(Transport))
+    raise CannotStart(f"ATTACHE_TRANSPORT is '{said[:32]}'; write {right}, or leave it out")
 
 
 def run_until_stopped(path: Path, probes: Address | None = None) -> None:

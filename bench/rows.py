@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -148,7 +149,19 @@ def inbound_new(stand: Stand, name: str, tree: Path) -> Row:
 
 
 def gateway(stand: Stand, name: str, tree: Path) -> Row:
-    """An inbound hit whose token is swapped for an internal one, which is cached."""
+    """An inbound hit whose token is swapped for an internal one, which is cached.
+
+    It serves one transaction, so the same one is said to go on; each new one has it minted anew.
+    """
+    return _gateway(stand, name, tree, {"x-correlation-id": str(uuid.uuid4())})
+
+
+def gateway_minted(stand: Stand, name: str, tree: Path) -> Row:
+    """The same, each request a transaction of its own: a token is signed each time."""
+    return _gateway(stand, name, tree, {})
+
+
+def _gateway(stand: Stand, name: str, tree: Path, headers: dict[str, str]) -> Row:
     keys = stand.folder / f"{folder_name(name)}-keys"
     keys.mkdir()
     key = ["openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout"]
@@ -159,7 +172,9 @@ def gateway(stand: Stand, name: str, tree: Path) -> Row:
         "internalTokens": {**internal, "keys": str(keys), "publishDelay": "1s"},
     }
     pair = stand.a_pair(folder_name(name), changes=changes, tree=tree)
-    return Row(name, pair.inbound, pair.envoy, pair.agent, lambda: repeat(stand.known))
+    bearer = {"authorization": f"Bearer {stand.token}"}
+    known = request("/api/tasks", bearer | headers)
+    return Row(name, pair.inbound, pair.envoy, pair.agent, lambda: repeat(known))
 
 
 def outbound_hit(stand: Stand, name: str, tree: Path) -> Row:
@@ -191,5 +206,6 @@ ROWS: dict[str, Make] = {
     "inbound hit (transport grpcio)": inbound_hit_grpcio,
     "inbound, new token": inbound_new,
     "gateway hit (internal token)": gateway,
+    "gateway, token minted each time": gateway_minted,
     "outbound hit (obo)": outbound_hit,
 }

@@ -43,6 +43,7 @@ _WRITABLE = frozenset(
     | {"x-correlation-id", "x-request-id"}
 )
 _BAD_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_BAD_BYTES = bytes(n for n in range(0x80) if _BAD_VALUE.match(chr(n)))
 _DIRECTIONS = {direction.value: direction for direction in Direction}
 
 
@@ -155,7 +156,8 @@ def _refuse_bad_names(written: Collection[str], remove: Collection[str]) -> None
 def _encoded(part: Part, response: Headers = ()) -> bytes:
     """A part whose names were looked at."""
     text = "".join([value for _, value in (*part.set, *response)])
-    if not text.isprintable() and _BAD_VALUE.search(text):  # isprintable takes a tenth of it
+    raw = text.encode()  # in UTF-8 such a byte is no part of another character
+    if len(raw.translate(None, _BAD_BYTES)) < len(raw):  # a fifth of what a search takes
         for name, value in (*part.set, *response):
             _refuse_bad_value(name, value)
     metadata = wire.metadata(part.metadata) if part.metadata else b""

@@ -88,8 +88,8 @@ CHECKS: tuple[Check, ...] = (caller_kind, tenant, client, scopes, roles, claims)
 
 
 def needed(requirement: Requirement) -> tuple[Check, ...]:
-    """Those of `CHECKS` that some caller could fail: what *requirement* does not ask, nobody asks."""
-    asks = {
+    """Those of `CHECKS` that some caller could fail: the parts that *requirement* has."""
+    asks: dict[Check, object] = {
         caller_kind: requirement.caller != "any",
         tenant: requirement.tenants,
         client: requirement.clients,

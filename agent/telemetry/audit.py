@@ -61,7 +61,7 @@ def cut(record: AuditRecord) -> AuditRecord:
         *(record.txn, record.trace_id, record.issuer, record.kid),
     ):
         if value and len(value) > MAX_TEXT:
-            record = record._replace(**{name: _cut(getattr(record, name)) for name in _BOUNDED})
+            record = _shortened(record)
             break
     if record.actors:
         actors = tuple(actor[:MAX_TEXT] for actor in record.actors[:MAX_ACTORS])
@@ -69,11 +69,21 @@ def cut(record: AuditRecord) -> AuditRecord:
     return record
 
 
+def _shortened(record: AuditRecord) -> AuditRecord:
+    return record._replace(
+        method=_cut(record.method),
+        subject=_cut(record.subject),
+        tenant=_cut(record.tenant),
+        client=_cut(record.client),
+        txn=_cut(record.txn),
+        trace_id=_cut(record.trace_id),
+        issuer=_cut(record.issuer),
+        kid=_cut(record.kid),
+    )
+
+
 def _cut(value: str | None) -> str | None:
     return value[: MAX_TEXT - 1] + "…" if value and len(value) > MAX_TEXT else value
-
-
-_BOUNDED = ("method", "subject", "tenant", "client", "txn", "trace_id", "issuer", "kid")
 
 
 def line(record: AuditRecord) -> bytes:

@@ -64,7 +64,7 @@ class Decisions(Collector):
             "Time from the Check's arrival to its answer.",
             labels=("direction",),
         )
-        names = [floatToGoString(bound) for bound in (*self._bounds, float("inf"))]
+        names = [floatToGoString(bound) for bound in (*self._bounds, float("inf"))]  # type: ignore[no-untyped-call]
         for direction, (each, total) in timed.items():
             buckets = list(zip(names, accumulate(each), strict=True))
             histogram.add_metric((direction,), buckets, total)

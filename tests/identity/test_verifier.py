@@ -151,6 +151,37 @@ def test_time_is_asked_again_on_every_hit(world: Any, ring: Any) -> None:
 
 
 @pytest.mark.must(15)
+@pytest.mark.parametrize("hits", [1, 2, 3])
+def test_however_often_it_came_its_time_and_its_key_are_asked_again(
+    world: Any, ring: Any, hits: int
+) -> None:
+    token = ring.mint("rsa", CLAIMS | {"nbf": NOW - 5})
+    for _ in range(hits):
+        assert isinstance(world.verify(token), Verified)
+    assert reason(world.verify(token, NOW + 360)) is Reason.EXPIRED_TOKEN
+    assert reason(world.verify(token, NOW - 65.1)) is Reason.INVALID_TOKEN
+    world.web.documents[KEYS] = ring.jwks("ec256")
+    assert reason(world.verify(ring.mint("rsa", CLAIMS, kid="new"))) is Reason.UNKNOWN_KEY
+    assert reason(world.verify(token)) is Reason.UNKNOWN_KEY
+
+
+@pytest.mark.must(42)
+def test_the_tokens_that_are_at_hand_are_bounded_in_number_and_length(
+    world: Any, ring: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.identity.verifier._LATEST", 5)
+    verifier = world.trust._verifier
+    for number in range(30):
+        token = ring.mint("ec256", CLAIMS | {"jti": str(number)})
+        assert world.verify(token) is world.verify(token)
+        assert len(verifier._latest) <= 5
+        assert token in verifier._latest
+    long = ring.mint("ec256", CLAIMS | {"jti": "x" * 5000})
+    assert world.verify(long) is world.verify(long)
+    assert long not in verifier._latest
+
+
+@pytest.mark.must(15)
 def test_a_hit_verifies_no_signature_again(
     world: Any, ring: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

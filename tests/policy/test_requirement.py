@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from agent.config.requirements import Requirement
 from agent.errors import Denial
 from agent.identity.principal import Kind, Principal
-from agent.policy.requirement import CHECKS, Permitted, permit
+from agent.policy.requirement import CHECKS, Permitted, needed, permit
 
 Anna = Callable[..., Principal]
 NOW = 1000.0
@@ -29,6 +29,35 @@ def asked(principal: Principal, **requirement: Any) -> str:
 
 def test_where_nothing_is_asked_a_verified_token_is_enough(anna: Anna) -> None:
     assert asked(anna(scopes=frozenset(), roles=frozenset())) == "ok"
+
+
+def test_the_checks_that_are_left_out_are_those_that_nobody_could_fail(anna: Anna) -> None:
+    people = [
+        anna(),
+        anna(kind=Kind.APP, scopes=frozenset(), roles=frozenset()),
+        anna(tenant="t2", client="cli", claims={"team": "red"}),
+    ]
+    parts: list[dict[str, Any]] = [
+        {},
+        {"caller": "user"},
+        {"caller": "app"},
+        {"scopes": ["read"]},
+        {"anyScope": ["write"]},
+        {"roles": ["Admin"]},
+        {"anyRole": ["Editor"]},
+        {"tenants": ["t1"]},
+        {"clients": ["web"]},
+        {"claims": {"team": "blue"}},
+        {"maxAge": "5m"},
+    ]
+    for one in parts:
+        for other in parts:
+            requirement = Requirement.model_validate(one | other)
+            for who in people:
+                whole = permit(who, requirement, NOW)
+                assert permit(who, requirement, NOW, needed(requirement)) == whole
+    assert needed(Requirement()) == ()
+    assert set().union(*(needed(Requirement.model_validate(part)) for part in parts)) == set(CHECKS)
 
 
 KINDS = [

@@ -31,6 +31,43 @@ def pattern(answer: Rule | Denial) -> str:
     return answer.pattern if isinstance(answer, Rule) else answer.reason.value
 
 
+ASKED = [
+    ("GET", "shop.example", "/a/7?all=1"),
+    ("GET", "SHOP.example:8080", "/a/7"),
+    ("GET", "other.example", "/a/7"),
+    ("POST", "shop.example", "/a/7"),
+    ("GET", "shop.example", "/A/7"),
+    ("GET", "shop.example", "/b"),
+    ("GET", "shop.example", "/b/../a/7"),
+    ("GET", "shop.example", "/a/" + "7" * 600),
+    ("GET", "a,b", "/a/7"),
+]
+
+
+@pytest.mark.must(20, 21)
+def test_what_was_found_before_is_what_would_be_found_again() -> None:
+    table = routes(
+        {"path": "/a/{id}", "methods": ["GET"], "hosts": ["shop.example"]}, {"path": "/b"}
+    )
+    for _ in range(3):
+        for method, host, target in ASKED:
+            path = canonical(target)
+            found = table.find(method, host, target)
+            if isinstance(path, Denial):
+                assert found == path
+            else:
+                assert found == (path, table.match(method, host, path))
+
+
+def test_only_what_has_a_rule_is_remembered_and_no_more_than_so_much() -> None:
+    table = routes({"path": "/a/{id}"})
+    for n in range(5000):
+        table.find("GET", "shop.example", f"/a/{n}?secret={n}")
+        table.find("GET", "shop.example", f"/b/{n}")
+        assert len(table._found) <= 2048
+    assert {path for _, _, path in table._found} <= {f"/a/{n}" for n in range(5000)}
+
+
 TEMPLATES = [
     ("/", "/", True),
     ("/", "/a", False),
