@@ -13,7 +13,6 @@ from agent.identity.fetch import Fetcher
 from agent.identity.principal import Principal, Verified
 from agent.identity.revocation.file_source import FileSource
 from agent.identity.revocation.listing import MAX_BYTES
-from agent.identity.revocation.redis_source import RedisSource
 from agent.identity.revocation.snapshot import MAX_BYTES as MAX_SNAPSHOT
 from agent.identity.revocation.snapshot import Snapshot
 from agent.identity.revocation.state import Standing
@@ -114,6 +113,9 @@ class RevocationGuard:
     def _watch_of(self, rules: Revocation) -> RevocationWatch:
         source: Source
         if rules.redis is not None:
+            # redis takes 8 MB, which only those pay who use it
+            from agent.identity.revocation.redis_source import RedisSource
+
             source = RedisSource(rules.redis, self._clock)
         elif rules.file is not None:
             source = FileSource(rules.file, Fetcher(max_body=MAX_BYTES))
