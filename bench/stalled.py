@@ -13,6 +13,7 @@ import json
 import os
 import platform
 import statistics
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -58,26 +59,34 @@ def records(court: Court) -> list[bytes]:
     return court.audit.read_bytes().split(b"\n")[:-1]
 
 
-def one_round(misses: int, seconds: float) -> tuple[list[float], list[float], int]:
-    """Hits alone, hits beside *misses* that wait, and how many of these waited to the end."""
+def one_round(rate: float, seconds: float) -> tuple[list[float], list[float], int]:
+    """Hits alone, hits beside *rate* misses a second, and how many of these waited at the end."""
     with Court() as court, grpc.insecure_channel(f"unix:{court.socket}") as channel:
         end = time.monotonic() + seconds
         alone = hits(court, channel, lambda: time.monotonic() < end)
         source = court.source("op")
         court.pages.held.clear()
-        tokens = [court.ring.mint("ed", court.claims(), kid=f"k{n}") for n in range(misses)]
-        asked = [question({"authorization": f"Bearer {token}"}) for token in tokens]
+        count = int(rate * seconds)
+        tokens = [court.ring.mint("ed", court.claims(), kid=f"k{n}") for n in range(count)]
         # futures: threads of ours that wait would take turns with those that are measured
         calls: Any = channel.unary_unary(CHECK)
-        answers = [calls.future(message, timeout=20) for message in asked]
-        until(lambda: source.waiting == misses, "the misses")
-        # a fetch that hangs ends by its own read time-out: look only at what was before
-        end = time.monotonic() + seconds
-        beside = hits(court, channel, lambda: time.monotonic() < end and source.waiting == misses)
+        answers = []
+
+        def miss() -> None:
+            for token in tokens:
+                message = question({"authorization": f"Bearer {token}"})
+                answers.append(calls.future(message, timeout=20))
+                time.sleep(1 / rate)
+
+        missing = threading.Thread(target=miss)
+        missing.start()
+        until(lambda: source.waiting, "the first miss")
+        beside = hits(court, channel, missing.is_alive)
         waited = source.waiting
         court.pages.held.set()
+        missing.join()
         for answer in answers:
-            answer.result()
+            answer.exception()
     return alone, beside, waited
 
 
@@ -85,16 +94,19 @@ def main() -> None:
     """Print both distributions."""
     parser = argparse.ArgumentParser(prog="bench.stalled", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--misses", type=int, default=100)
+    parser.add_argument("--rate", type=float, default=50, help="misses a second")
     parser.add_argument("--seconds", type=float, default=3.0, help="of hits, for each part")
     options = parser.parse_args()
     print(f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}")
     found: dict[str, list[list[float]]] = {"alone": [], "beside a hanging issuer": []}
     for _ in range(options.rounds):
-        *both, waited = one_round(options.misses, options.seconds)
+        *both, waited = one_round(options.rate, options.seconds)
         for samples, name in zip(both, found, strict=True):
             found[name].append(samples)
-        print(f"  {len(both[0])} and {len(both[1])} hits; {waited} misses waited", flush=True)
+        print(
+            f"  {len(both[0])} and {len(both[1])} hits; {waited} misses waited at the end",
+            flush=True,
+        )
     for name, rounds in found.items():
         p99 = [statistics.quantiles(each, n=100)[98] for each in rounds]
         p50 = statistics.median([statistics.median(each) for each in rounds])
