@@ -6,6 +6,7 @@ GOAWAY (RFC 9113 §6.8), and a socket that the one who leaves does not take alon
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -23,7 +24,7 @@ from demo.load import Load
 pytestmark = pytest.mark.e2e
 
 ALLOW = b"\x0a\x00\x1a\x00"  # CheckResponse: status OK, an ok_response that changes nothing
-TRIES = 5
+TRIES = int(os.environ.get("ATTACHE_RESTARTS", "5"))
 
 
 @pytest.fixture
