@@ -9,12 +9,12 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, cast, get_args
+from typing import TYPE_CHECKING, Any
 
 from agent import __version__
 from agent.admin.server import AdminServer, AdminUnavailable
@@ -28,7 +28,7 @@ from agent.envoy.ads import STREAMS, Ads
 from agent.envoy.delivery import Delivery
 from agent.envoy.pod import Pod
 from agent.envoy.pool import CheckPool
-from agent.envoy.server import GrpcServer, Transport, serve_checks
+from agent.envoy.server import GrpcServer, UnknownTransport, serve_checks, transport_of
 from agent.envoy.tls import system_bundle
 from agent.expiry.live import issuer_keys, oldest, refresh_tokens, signing_keys
 from agent.expiry.table import Fact
@@ -126,7 +126,7 @@ class App:
             self._trust.wait_tried(FIRST_KEYS)
             self._revocation.start()
             self._delivery.settle(FIRST_KEYS)
-            transport = transport_of(config, os.environ)
+            transport = transport_of(config.agent, os.environ)
             self._checks = serve_checks(
                 transport, config.agent.socket, self._judge.decide, self._pool
             )
@@ -141,7 +141,7 @@ class App:
                 self._handing = serve(
                     config.token_service, self._judge, self._pool, lambda: self._config
                 )
-        except (AdminUnavailable, OSError) as reason:
+        except (AdminUnavailable, OSError, UnknownTransport) as reason:
             raise CannotStart(str(reason)) from None
         self._watch.start()
         self._expiry.start()
@@ -318,21 +318,6 @@ def _asked_at(config: Attache) -> object:
     """Where and by whom tokens are asked for; which ones is taken over live."""
     service = config.token_service
     return (service.socket, service.http, service.uids) if service else None
-
-
-def transport_of(config: Attache, environment: Mapping[str, str]) -> Transport:
-    """What carries Checks: the file's word, else the environment's, else the default.
-
-    The environment serves whoever must change it for many agents at once, as our own tests do.
-    """
-    said = environment.get("ATTACHE_TRANSPORT", "")
-    if "transport" in config.agent.model_fields_set or not said:
-        return config.agent.transport
-    for known in get_args(Transport):
-        if said == known:
-            return cast("Transport", known)
-    right = " or ".join(get_args(Transport))
-    raise CannotStart(f"ATTACHE_TRANSPORT is '{said[:32]}'; write {right}, or leave it out")
 
 
 def run_until_stopped(path: Path, probes: Address | None = None) -> None:

@@ -124,7 +124,11 @@ class Pair:
     def start_agent(self) -> Measured:
         """Start the agent, and wait until it is ready."""
         self.launch()
-        self.agent.wait_until(self._ready, "the agent")
+        try:
+            self.agent.wait_until(self._ready, "the agent")
+        except RuntimeError:
+            self.agent.terminate()
+            raise
         return self.agent
 
     def restart(self, number: int) -> None:

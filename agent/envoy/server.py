@@ -7,13 +7,14 @@ stream has another, and is always grpcio's.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
-from typing import Literal, Protocol, cast
+from typing import Literal, Protocol, cast, get_args
 
 import grpc
 
+from agent.config.listeners import Agent
 from agent.envoy.lean.loop import Loop
 from agent.envoy.pool import CheckPool
 from agent.envoy.unix import Claim, listen
@@ -40,6 +41,25 @@ class Server(Protocol):
 
     def stop(self, grace: float) -> None:
         """Leave the path, answer what is under way for up to *grace* seconds, end."""
+
+
+class UnknownTransport(ValueError):
+    """The environment names a transport that there is not; the text says which there are."""
+
+
+def transport_of(agent: Agent, environment: Mapping[str, str]) -> Transport:
+    """What carries Checks: the file's word, else the environment's, else the default.
+
+    The environment serves whoever must change it for many agents at once, as our own tests do.
+    """
+    said = environment.get("ATTACHE_TRANSPORT", "")
+    if "transport" in agent.model_fields_set or not said:
+        return agent.transport
+    for known in get_args(Transport):
+        if said == known:
+            return cast("Transport", known)
+    right = " or ".join(get_args(Transport))
+    raise UnknownTransport(f"ATTACHE_TRANSPORT is '{said[:32]}'; write {right}, or leave it out")
 
 
 def serve_checks(transport: Transport, path: Path, decide: Decide, pool: CheckPool) -> Server:

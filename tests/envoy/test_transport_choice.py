@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
-from agent.app import CannotStart, transport_of
-from agent.config.attache import Attache
+from agent.config.listeners import Agent
+from agent.envoy.server import UnknownTransport, transport_of
 
 SAID = [
     ({}, {}, "lean"),
@@ -19,20 +17,13 @@ SAID = [
 ]
 
 
-def configured(agent: dict[str, Any]) -> Attache:
-    listeners = {"inbound": {"application": "127.0.0.1:8000"}}
-    return Attache.model_validate(
-        {"workload": {"name": "task-api"}, "listeners": listeners, "agent": agent}
-    )
-
-
 @pytest.mark.parametrize(("agent", "environment", "expected"), SAID)
 def test_the_file_has_the_first_word(
     agent: dict[str, str], environment: dict[str, str], expected: str
 ) -> None:
-    assert transport_of(configured(agent), environment) == expected
+    assert transport_of(Agent.model_validate(agent), environment) == expected
 
 
 def test_a_word_that_names_no_transport_keeps_the_agent_from_starting() -> None:
-    with pytest.raises(CannotStart, match="lean or grpcio"):
-        transport_of(configured({}), {"ATTACHE_TRANSPORT": "rust"})
+    with pytest.raises(UnknownTransport, match="lean or grpcio"):
+        transport_of(Agent(), {"ATTACHE_TRANSPORT": "rust"})
