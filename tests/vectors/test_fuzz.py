@@ -50,18 +50,19 @@ def everything_holds(*_: object) -> bool:
 
 @pytest.mark.parametrize("broken", ["signature", "route", "exception"])
 def test_an_agent_that_is_broken_would_be_noticed(
-    court: Court, monkeypatch: pytest.MonkeyPatch, broken: str
+    monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
-    if broken == "signature":
-        monkeypatch.setattr(VerificationKey, "signed", everything_holds)
-    elif broken == "route":
-        anonymous = next(rule for rule in _rules(court) if rule.anonymous)
-        monkeypatch.setattr(Routes, "match", lambda *_: anonymous)
-    else:
-        monkeypatch.setattr("agent.flow.inbound.canonical", None)
-    fuzz = Fuzz(court, ONCE_THE_SAME)
-    with pytest.raises(Broken, match=f"seed {ONCE_THE_SAME}"):
-        run(fuzz, 3000)
+    with Court() as court:  # its own: what it remembers is wrong
+        if broken == "signature":
+            monkeypatch.setattr(VerificationKey, "signed", everything_holds)
+        elif broken == "route":
+            anonymous = next(rule for rule in _rules(court) if rule.anonymous)
+            monkeypatch.setattr(Routes, "match", lambda *_: anonymous)
+        else:
+            monkeypatch.setattr("agent.policy.routes.canonical", None)
+        fuzz = Fuzz(court, ONCE_THE_SAME)
+        with pytest.raises(Broken, match=f"seed {ONCE_THE_SAME}"):
+            run(fuzz, 3000)
 
 
 def _rules(court: Court) -> tuple[Rule, ...]:

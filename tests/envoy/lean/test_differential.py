@@ -193,7 +193,7 @@ def test_what_a_real_envoy_said_is_answered_alike(pair: Pair, file: Path) -> Non
         assert answered <= {hashlib.sha256(message).digest() for message in asked}
 
 
-TIMEOUTS = st.sampled_from(["5S", "4500m", "100000u", "99999999n", "1H", "3M"])
+TIMEOUTS = st.sampled_from(["60S", "90000m", "90000000u", "1H", "3M"])
 HEADERS_MORE = st.lists(
     st.tuples(
         st.from_regex(r"x-[a-z0-9-]{1,20}", fullmatch=True),
