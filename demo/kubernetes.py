@@ -37,8 +37,8 @@ def authority(namespace: str) -> str:
 def values(name: str, namespace: str, image: str, *, redirect: bool = False) -> dict[str, Any]:
     """Return the values with which charts/attache deploys the service *name*.
 
-    Secrets come from `NAME-secrets` (client secrets), `NAME-keys` (signing keys), and the
-    ConfigMaps `idp-ca` and `trust`. *image* is that of demo/Dockerfile.
+    Secrets come from `NAME-secrets` (client secrets), `NAME-sessions` (what seals cookies),
+    `NAME-keys` (signing keys), and the ConfigMaps `idp-ca` and `trust`. *image* is that of demo/Dockerfile.
     """
     (service,) = [one for one in SERVICES if one.name == name]
     config = configuration(name, namespace)
@@ -81,6 +81,8 @@ def configuration(name: str, namespace: str) -> dict[str, Any]:
         del destination["address"]  # it is where the application calls
     for own in ("agent", "envoy", "audit"):
         del config[own]
+    if "sessions" in config:
+        config["sessions"]["keyFile"] = "/sessions/session-keys"
     return config
 
 
@@ -88,6 +90,8 @@ def _secrets(service: Service, config: dict[str, Any]) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = [{"mountPath": "/idp", "existingConfigMap": "idp-ca"}]
     if "identities" in config:
         found.append({"mountPath": "/secrets", "existingSecret": f"{service.name}-secrets"})
+    if "sessions" in config:
+        found.append({"mountPath": "/sessions", "existingSecret": f"{service.name}-sessions"})
     if any("internal" in issuer for issuer in config.get("issuers", [])):
         found.append({"mountPath": "/trust", "existingConfigMap": "trust"})
     if service.signs:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from secrets import token_urlsafe
 from typing import Any
 
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -138,6 +139,7 @@ class Shop(Space):
         self.config_map("idp-ca", {"ca.pem": ca})
         secrets = {app.name: app.secrets[0].value for app in directory.apps if app.secrets}
         self.secret("tasks-secrets", {"task-api": secrets["task-api"]})
+        self.secret("tasks-sessions", {"session-keys": token_urlsafe(32)})
         signing = [replace(one) for one in SERVICES if one.signs and one.name != "worker"]
         with tempfile.TemporaryDirectory() as folder:
             keys, document = Path(folder) / "keys", Path(folder) / "trust.json"
