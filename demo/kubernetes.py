@@ -38,7 +38,8 @@ def values(name: str, namespace: str, image: str, *, redirect: bool = False) -> 
     """Return the values with which charts/attache deploys the service *name*.
 
     Secrets come from `NAME-secrets` (client secrets), `NAME-sessions` (what seals cookies),
-    `NAME-keys` (signing keys), and the ConfigMaps `idp-ca` and `trust`. *image* is that of demo/Dockerfile.
+    `NAME-keys` (signing keys), and the ConfigMaps `idp-ca` and `trust`. *image* is that of
+    demo/Dockerfile.
     """
     (service,) = [one for one in SERVICES if one.name == name]
     config = configuration(name, namespace)

@@ -1,4 +1,4 @@
-"""Whether every service of the demo is such as the chart takes, whatever its configuration names."""
+"""Whether the chart takes every service of the demo, with all the files that it names."""
 
 from __future__ import annotations
 
