@@ -21,6 +21,7 @@ from agent.credentials.stored.store import MAX_BYTES, NotUsable
 LOCK_SECONDS = 2.0  # a holder needs milliseconds, unless it was stopped in the middle
 _SPARE = 64 * 1024  # bytes that are kept free at least
 _STEP = 0.005
+_NONCE = 256  # bytes, at most
 
 
 class FileStore:
@@ -55,21 +56,42 @@ class FileStore:
         except OSError as error:
             raise self._unusable(error) from None
 
-    def claim(self) -> bool | None:
-        """Say that we are at it, for as long as we live."""
-        if self._claimed is not None:
+    def claim(self, nonce: str) -> None:
+        """Say that we are at it: the kernel lets go when we die."""
+        handle = self._hold()
+        if handle is not None:
+            os.pwrite(handle, nonce.encode(), 0)
+            os.ftruncate(handle, len(nonce.encode()))
+
+    def abandoned(self, nonce: str) -> bool:
+        """Whether *nonce* was claimed last, and nobody holds the claim.
+
+        Who could not claim, because another was just letting go, is not taken for dead: the file
+        then names somebody else.
+        """
+        handle = self._hold() if self._claimed is None else None
+        if handle is None:
+            return False
+        if os.pread(handle, _NONCE, 0) == nonce.encode():
             return True
+        self.release()
+        return False
+
+    def _hold(self) -> int | None:
+        """Take the lock that its holder's death opens; None where another holds it."""
+        if self._claimed is not None:
+            return self._claimed
         try:
             handle = os.open(self._beside("writer"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError:
             return None  # a store that cannot be written says so when it is
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except OSError:
             os.close(handle)
-            return False if error.errno in (errno.EAGAIN, errno.EACCES) else None
+            return None
         self._claimed = handle
-        return True
+        return handle
 
     def release(self) -> None:
         """Say that we are no longer at it."""

@@ -44,9 +44,12 @@ class RedisStore:
         except (redis.RedisError, Unreachable, OSError) as error:
             raise self._unusable(error) from None
 
-    def claim(self) -> bool | None:
+    def claim(self, nonce: str) -> None:
+        """Nothing can be said."""
+
+    def abandoned(self, nonce: str) -> bool:
         """Redis does not know who has died."""
-        return None
+        return False
 
     def release(self) -> None:
         """Nothing is held."""

@@ -68,9 +68,12 @@ class SecretStore:
                 raise self._refused(status, "changed")
         raise NotUsable(f"{self.name} is changed by others all the time; give tokens their own")
 
-    def claim(self) -> bool | None:
+    def claim(self, nonce: str) -> None:
+        """Nothing can be said."""
+
+    def abandoned(self, nonce: str) -> bool:
         """The API server does not know who has died."""
-        return None
+        return False
 
     def release(self) -> None:
         """Nothing is held."""

@@ -14,8 +14,8 @@ class NotUsable(Exception):
 class Store(Protocol):
     """One place for one sealed record. Every method may raise `NotUsable`.
 
-    `claim` and `release` are how a store tells that a writer has died: `claim` is True where
-    nobody else who lives has claimed, None where the store cannot know.
+    `claim`, `abandoned` and `release` are how a store tells that a writer has died. *nonce* names
+    the attempt that the claim is for.
     """
 
     @property
@@ -30,7 +30,13 @@ class Store(Protocol):
         """
         ...
 
-    def claim(self) -> bool | None: ...
+    def claim(self, nonce: str) -> None:
+        """Say that we are at it, for as long as we live; where another is, nothing is said."""
+        ...
+
+    def abandoned(self, nonce: str) -> bool:
+        """Whether whoever claimed *nonce* has ended for certain; the claim is then ours."""
+        ...
 
     def release(self) -> None: ...
 

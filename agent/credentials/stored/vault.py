@@ -47,7 +47,7 @@ class Vault:
             attempt = record.attempt if record else None
             orphaned = False
             if attempt is not None and attempt.nonce != nonce:
-                orphaned = self._store.claim() is True
+                orphaned = self._store.abandoned(attempt.nonce)
         except (NotUsable, Unsealable) as why:
             return Trouble(str(why))
         except NotARecord as why:
@@ -66,11 +66,10 @@ class Vault:
         if version != self._known[0]:
             return Moved()
         try:
-            ahead = record.attempt is not None
-            if ahead:
-                self._store.claim()
+            if record.attempt:
+                self._store.claim(record.attempt.nonce)
             content = self._seal.closed(written(record))
-            if not self._store.swap(self._known[1], content, ahead):
+            if not self._store.swap(self._known[1], content, record.attempt is not None):
                 return Moved()
         except (NotUsable, Unsealable) as why:
             return Trouble(str(why))

@@ -97,12 +97,27 @@ def test_a_lock_that_a_stopped_process_holds_is_said(
 
 def test_a_claim_is_ours_until_we_let_go(store: FileStore, tmp_path: Path) -> None:
     other = FileStore(tmp_path / "crm")
-    assert store.claim() is True
-    assert store.claim() is True
-    assert other.claim() is False
+    assert not other.abandoned("n1")
+    store.claim("n0")
+    store.claim("n1")
+    assert not other.abandoned("n1")
     store.release()
-    assert other.claim() is True
+    assert not other.abandoned("n0")
+    assert other.abandoned("n1")
+    assert not store.abandoned("n1")  # by now the other is at it
     other.close()
+
+
+def test_who_could_not_claim_is_not_taken_for_dead(store: FileStore, tmp_path: Path) -> None:
+    late, third = FileStore(tmp_path / "crm"), FileStore(tmp_path / "crm")
+    store.claim("n1")
+    late.claim("n2")  # while the first is still letting go
+    store.release()
+    assert not third.abandoned("n2")
+    late.claim("n2")
+    late.close()
+    assert third.abandoned("n2")
+    third.close()
 
 
 def _count(path: Path, times: int) -> None:
