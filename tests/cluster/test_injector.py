@@ -156,7 +156,7 @@ def test_uninstall_leaves_nothing(home: Space, space: Space) -> None:
     label = "app.kubernetes.io/name=attache-injector"
     assert json.loads(run("kubectl", "get", kinds, "-l", label, "-o", "json"))["items"] == []
     own = "all,secret,configmap,serviceaccount,role,rolebinding,poddisruptionbudget"
-    assert home.get(own, "-l", label)["items"] == []
+    until(lambda: home.get(own, "-l", label)["items"] == [], "the last pod to end", bound=90)
     metadata = {"name": "after", "annotations": SAYS}
     space.apply({"apiVersion": "v1", "kind": "Pod", **pod("true"), "metadata": metadata})
     assert "initContainers" not in space.get("pod", "after")["spec"]
