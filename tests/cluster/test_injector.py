@@ -124,7 +124,9 @@ def test_a_pod_that_asks_answers_through_its_agent(space: Space) -> None:
     until(lambda: ask(f"http://task-api.{space.name}/") == "200", "the Service", 30)
     assert ask(f"http://task-api.{space.name}/secret") == "403"
     assert ask(f"http://{address}:8000/") == "URLError"
-    status = json.loads(space.kubectl("exec", name, "-c", "attache", "--", "attache", "status"))
+    status = json.loads(
+        space.kubectl("exec", name, "-c", "attache", "--", "attache", "status", "--json")
+    )
     assert status["ready"]
 
 
