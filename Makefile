@@ -40,7 +40,7 @@ unit: $(READY) ## tests that start no Envoy
 	$(BIN)/pytest -q -n 2 -m 'not e2e'
 
 e2e: $(READY) ## tests with real Envoys and real processes
-	$(BIN)/pytest -q -n 2 --dist loadgroup -m e2e
+	$(BIN)/pytest -q -n 2 --dist loadfile -m e2e
 
 attacks: $(READY) ## raw-socket attacks through a real Envoy; the score is docs/attacks.md
 	$(BIN)/pytest -q tests/e2e/attacks

@@ -85,7 +85,9 @@ def test_a_stopped_process_is_overtaken_and_does_no_harm(make: Callable[..., Ben
     finally:
         os.kill(stopped.pid, signal.SIGCONT)
     assert stopped.end()[0] == 0
-    assert len(bench.relay.sent) == len(set(bench.relay.sent)) == 6
+    # What the other has just obtained may serve it, so it need not send three of its own.
+    assert 3 < len(bench.relay.sent) == len(set(bench.relay.sent)) <= 6
+    assert bench.run()[0] == 0  # and the grant lives
 
 
 def _stopped(pid: int) -> bool:
