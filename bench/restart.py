@@ -4,7 +4,7 @@ A real agent with its Envoy, under load without a pause. At each try the next ag
 the same moment in which the present one is told to end: it comes up while the other answers what
 is under way. `--kill`: the present one is not told, but killed.
 
-Between the two Envoy asks again and again, for 20 s: on a machine so busy that a start takes longer,
+Between the two Envoy asks again and again, for 20 s: where a start takes longer,
 requests fail, and the line says how long it took. That the transport itself loses none is
 `tests/envoy/test_restart_e2e.py`, which tries as often as ATTACHE_RESTARTS says.
 """
