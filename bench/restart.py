@@ -15,14 +15,18 @@ import argparse
 import signal
 import sys
 import tempfile
+import threading
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import requests
 
 from bench.rows import Stand
 from demo.load import Load
+from demo.waiting import until
 
 
 def main() -> int:
@@ -39,8 +43,14 @@ def main() -> int:
         headers = {"authorization": f"Bearer {stand.token}"}
         url = f"http://127.0.0.1:{pair.inbound}/api/tasks"
 
+        waiting: dict[int, float] = {}
+
         def ask(session: requests.Session) -> requests.Response:
-            return session.get(url, headers=headers, timeout=30)
+            waiting[threading.get_ident()] = time.monotonic()
+            try:
+                return session.get(url, headers=headers, timeout=30)
+            finally:
+                del waiting[threading.get_ident()]
 
         with Load(ask, threads=8) as load:
             for tried in range(options.tries):
@@ -49,6 +59,8 @@ def main() -> int:
                 pair.restart(number)
                 took = time.monotonic() - began
                 load.more(100)
+                # Who waited for this start is answered before the next: each try stands alone.
+                until(partial(_all_began_after, began + took, waiting), "who waited", 60)
                 print(
                     f"{tried + 1}: {took:.1f} s, {load.total - before} requests, "
                     f"so far {dict(load.statuses)}",
@@ -58,6 +70,10 @@ def main() -> int:
         failed = load.total - load.statuses[200]
         print(f"{failed} of {load.total} requests failed in {options.tries} restarts")
         return 1 if failed else 0
+
+
+def _all_began_after(moment: float, waiting: Mapping[int, float]) -> bool:
+    return min([*waiting.values(), moment]) >= moment
 
 
 if __name__ == "__main__":
