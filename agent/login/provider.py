@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -61,7 +62,7 @@ class Tokens:
     expires_at: float
 
 
-class Provider:
+class Provider(ABC):
     """One login of the configuration: our client, its scopes, and who signs people in."""
 
     def __init__(self, login: Login, name: str, issuer_name: str, client: Client) -> None:
@@ -166,14 +167,17 @@ class Provider:
             retry_after=answer.retry_after or 2,
         )
 
+    @abstractmethod
     def _endpoints(self, seconds: float) -> Endpoints | Denial:
-        raise NotImplementedError
+        """Where the provider is reached, or why that is not known."""
 
+    @abstractmethod
     def _redeem(self, code: str, form: dict[str, str], claims: str, seconds: float) -> Answer:
-        raise NotImplementedError
+        """What it answers to a *code*."""
 
+    @abstractmethod
     def _renew(self, refresh: str, claims: str, seconds: float) -> Answer:
-        raise NotImplementedError
+        """What it answers to a refresh token."""
 
 
 class EntraProvider(Provider):

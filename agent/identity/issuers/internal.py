@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from agent.config.issuers import Internal
 from agent.errors import Denial
@@ -57,7 +57,8 @@ class InternalIssuer:
             _other_type(signed)
             or bound(claims)
             or misshapen(claims, _SHAPE)
-            or _incomplete(claims)
+            or incomplete(claims, _REQUIRED)
+            or _miscounted(claims)
             or _stolen_key(signed)
             or self.too_long(claims)
         )
@@ -100,14 +101,19 @@ def _other_type(signed: Signed) -> Denial | None:
     return None
 
 
-def _incomplete(claims: Claims) -> Denial | None:
-    for name in _REQUIRED:
+def incomplete(claims: Claims, required: Iterable[str]) -> Denial | None:
+    """Whether one of *required*, a usable `txn` or `iat` is missing from a token of ours."""
+    for name in required:
         if not text(claims, name):
             return invalid(f"The token has no '{name}'.")
     if not transaction(text(claims, "txn")):
         return invalid("The token's 'txn' is not usable as an id.")
     if "iat" not in claims:
         return invalid("The token has no 'iat'.")
+    return None
+
+
+def _miscounted(claims: Claims) -> Denial | None:
     hops = claims.get("hops")
     if not isinstance(hops, int) or isinstance(hops, bool) or not 1 <= hops <= MAX_CHAIN:
         return invalid("The token's 'hops' is not a count.")

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from agent.config.issuers import Internal
 from agent.errors import Denial
-from agent.identity.claims import OBJECT, TEXT, Claims, misshapen, text, transaction, words
+from agent.identity.claims import OBJECT, TEXT, Claims, misshapen, words
 from agent.identity.issuers.document import Document
 from agent.identity.issuers.entry import Issuers, Signed, bound, invalid
-from agent.identity.issuers.internal import InternalIssuer
+from agent.identity.issuers.internal import InternalIssuer, incomplete
 from agent.identity.principal import IssuerKind, Kind, Principal
 
 _TYPES = frozenset({"txntoken+jwt", "application/txntoken+jwt"})  # RFC 7515 §4.1.9
@@ -46,7 +46,7 @@ class TransactionIssuer:
             _other_type(signed)
             or bound(claims)
             or misshapen(claims, _SHAPE)
-            or _incomplete(claims)
+            or incomplete(claims, _REQUIRED)
             or _stolen_key(signed)
             or self._internal.too_long(claims)
         )
@@ -72,17 +72,6 @@ class TransactionIssuer:
 def _other_type(signed: Signed) -> Denial | None:
     if (signed.header.typ or "").lower() not in _TYPES:
         return invalid("The token's type is not txntoken+jwt.")
-    return None
-
-
-def _incomplete(claims: Claims) -> Denial | None:
-    for name in _REQUIRED:
-        if not text(claims, name):
-            return invalid(f"The token has no '{name}'.")
-    if not transaction(text(claims, "txn")):
-        return invalid("The token's 'txn' is not usable as an id.")
-    if "iat" not in claims:
-        return invalid("The token has no 'iat'.")
     return None
 
 
