@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from agent.errors import Denial, Reason
 from agent.identity.bearer import MAX_TOKEN
-from agent.identity.jose import Header, Parsed, base64url, parse
+from agent.identity.jose import Header, Parsed, _known_header, base64url, parse
 
 
 def b64(raw: bytes) -> str:
@@ -138,11 +138,43 @@ def test_base64url_reads_back_what_was_written_and_nothing_else(raw: bytes) -> N
     assert base64url(b64(raw)) == raw
 
 
-@settings(max_examples=300, deadline=None)
-@given(st.text(max_size=12))
-def test_two_texts_never_mean_the_same_bytes(text: str) -> None:
-    raw = base64url(text)
-    assert raw is None or b64(raw) == text
+BASE64URL = st.text("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_", max_size=9)
+
+
+@settings(max_examples=1000, deadline=None)
+@given(st.text(max_size=12) | BASE64URL | BASE64URL.map("{}=".format) | st.text("AQw-_+/=\n"))
+def test_a_text_is_read_exactly_when_writing_its_bytes_gives_it_back(text: str) -> None:
+    try:
+        raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    except ValueError:
+        raw = b""
+    assert base64url(text) == (raw if b64(raw) == text else None)
+
+
+def test_a_header_means_the_same_each_time_that_it_comes() -> None:
+    for members in ({"alg": "RS256", "kid": "k"}, {"alg": "RS256", "crit": []}, {"alg": 1}):
+        token = compact(members, {"n": 1})
+        assert parse(token) == parse(token)
+        again = parse(compact(members, {"n": 2}))
+        assert isinstance(again, type(parse(token)))
+
+
+def test_headers_are_remembered_by_their_exact_text_and_not_by_what_they_mean() -> None:
+    spaced = b64(b'{ "alg":"RS256"}')
+    for head, expected in ((HEAD, Parsed), (spaced, Parsed), (HEAD[:-1] + "B", Denial)):
+        for _ in range(2):
+            assert isinstance(parse(f"{head}.{BODY}.{SIGNATURE}"), expected)
+
+
+@pytest.mark.must(42)
+def test_so_many_headers_are_remembered_and_no_long_ones() -> None:
+    for n in range(2 * _known_header.cache_parameters()["maxsize"]):
+        parse(compact({"alg": "RS256", "kid": str(n)}))
+    held = _known_header.cache_info()
+    assert held.currsize == held.maxsize == 256
+    long = parse(compact({"alg": "RS256", "kid": "k" * 512}))
+    assert isinstance(long, Parsed)
+    assert _known_header.cache_info().misses == held.misses
 
 
 @settings(max_examples=300, deadline=None)
