@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import product
+from typing import NamedTuple
 from urllib.parse import quote
 
 from agent import challenge
@@ -44,6 +45,7 @@ DEFAULT_CLAIMS: Mapping[str, tuple[str, ...]] = {
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 # '%' is escaped as well, so that two values never look alike and decoding gives back what was there
 _PLAIN = "".join(map(chr, range(0x20, 0x7F))).replace("%", "")
+_NO_COMMA = _PLAIN.replace(",", "")
 _STAMPS = 1024  # callers whose headers are kept ready
 
 
@@ -65,6 +67,19 @@ class Stamp:
     dropped: int = 0
 
 
+class Said(NamedTuple):
+    """All that the headers of a caller are made of; *claims* in the order of the badge's."""
+
+    kind: Kind
+    subject: str
+    tenant: str
+    client: str
+    scopes: frozenset[str]
+    roles: frozenset[str]
+    issuer: str
+    claims: tuple[str | tuple[str, ...], ...]
+
+
 class Badge:
     """The identity headers of one configuration: which are written, which are stripped."""
 
@@ -75,6 +90,10 @@ class Badge:
         }
         ours = (*IDENTITY, *(name for name in self._claims if name not in IDENTITY))
         self._ours = ours
+        users = tuple(self._claims.items())
+        # An app has neither name nor address, whatever its token says.
+        apps = tuple((name, () if name in DEFAULT_CLAIMS else of) for name, of in users)
+        self._sought = {Kind.USER: users, Kind.APP: apps}
         stripped = underscored(
             (*ours, CORRELATION, REQUEST_ID, HANDLE_HEADER, challenge.HEADER, *MISLEADING)
         )
@@ -84,20 +103,26 @@ class Badge:
         self._stripped_few = Part(remove=tuple(n for n in self.always_removed if "_" not in n))
         self._nobody = self._stamp(None)
         self._stamps: dict[bytes, tuple[Principal, Stamp]] = {}
+        self._same: dict[Said, Stamp] = {}
+
+    @property
+    def held(self) -> int:
+        """How many stamps are kept: by token, and by what they say."""
+        return len(self._stamps) + len(self._same)
 
     def strip(self, underscores_refused: bool) -> Part:
         """What is removed from everybody's request; no variants where none can have come in."""
         return self._stripped_few if underscores_refused else self.stripped
 
     def stamp(self, verified: Verified | None) -> Stamp:
-        """The headers of a caller, made once for each token."""
+        """The headers of a caller: known by the token, made once for all that say the same."""
         if verified is None:
             return self._nobody
         principal = verified.principal
         known = self._stamps.get(verified.token_hash)
         # An opaque token may say something else the next time that its server is asked.
         if known is None or known[0] is not principal:
-            known = (principal, self._stamp(principal))
+            known = (principal, self._shared(self._said(principal)))
             if len(self._stamps) >= _STAMPS:
                 self._stamps.clear()  # cheaper than an order of use, and as bounded
             self._stamps[verified.token_hash] = known
@@ -109,10 +134,29 @@ class Badge:
         A value with control characters or over 4 KiB is dropped and counted; what is not ASCII,
         and `%`, travels percent-encoded as UTF-8 (SECURITY.md 13, 22).
         """
+        return self._headers(self._said(principal) if principal else None)
+
+    def _shared(self, said: Said) -> Stamp:
+        """A user's next token says the same again; nothing but what it says is in a stamp."""
+        known = self._same.get(said)
+        if known is None:
+            known = self._stamp(said)
+            if len(self._same) >= _STAMPS:
+                self._same.clear()
+            self._same[said] = known
+        return known
+
+    def _stamp(self, said: Said | None) -> Stamp:
+        written, removed, dropped = self._headers(said)
+        return Stamp(Part(tuple(written.items()), tuple(removed), _metadata(said)), dropped)
+
+    def _headers(self, said: Said | None) -> tuple[dict[str, str], list[str], int]:
         written: dict[str, str] = {}
         dropped = 0
-        for name, values in self._values(principal) if principal else ():
-            safe = safe_list(values) if isinstance(values, list) else safe_value(values)
+        for name, value in self._values(said) if said else ():
+            if not value:
+                continue
+            safe = safe_value(value) if isinstance(value, str) else safe_list(value)
             if safe is None:
                 dropped += 1
             elif safe:
@@ -120,36 +164,44 @@ class Badge:
         removed = [name for name in self._ours if name not in written]
         return written, removed, dropped
 
-    def _stamp(self, principal: Principal | None) -> Stamp:
-        written, removed, dropped = self.headers(principal)
-        return Stamp(Part(tuple(written.items()), tuple(removed), _metadata(principal)), dropped)
+    def _values(self, said: Said) -> Iterable[tuple[str, str | tuple[str, ...]]]:
+        return (
+            ("x-auth-kind", said.kind.value),
+            ("x-auth-subject", said.subject),
+            ("x-auth-tenant", said.tenant),
+            ("x-auth-client", said.client),
+            ("x-auth-scopes", " ".join(sorted(said.scopes))),
+            ("x-auth-roles", tuple(sorted(said.roles))),
+            ("x-auth-issuer", said.issuer),
+            *zip(self._claims, said.claims, strict=True),
+        )
 
-    def _values(self, principal: Principal) -> Iterable[tuple[str, str | list[str]]]:
-        yield "x-auth-kind", principal.kind.value
-        yield "x-auth-subject", principal.subject
-        yield "x-auth-tenant", principal.tenant
-        yield "x-auth-client", principal.client
-        yield "x-auth-scopes", " ".join(sorted(principal.scopes))
-        yield "x-auth-roles", sorted(principal.roles)
-        yield "x-auth-issuer", principal.issuer
-        for name, claims in self._claims.items():
-            if principal.kind is Kind.APP and name in DEFAULT_CLAIMS:
-                continue  # an app has neither name nor address, whatever its token says
-            for claim in claims:
-                if value := _shown(principal.claims.get(claim)):
-                    yield name, value
+    def _said(self, principal: Principal) -> Said:
+        claim_of = principal.claims.get
+        claims: list[str | tuple[str, ...]] = []
+        for _, names in self._sought[principal.kind]:
+            value: str | tuple[str, ...] = ""
+            for name in names:
+                if value := _shown(claim_of(name)):
                     break
+            claims.append(value)
+        return Said(
+            principal.kind,
+            principal.subject,
+            principal.tenant,
+            principal.client,
+            principal.scopes,
+            principal.roles,
+            principal.issuer,
+            tuple(claims),
+        )
 
 
-def _metadata(principal: Principal | None) -> tuple[tuple[str, str], ...]:
+def _metadata(said: Said | None) -> tuple[tuple[str, str], ...]:
     """Who the caller is, for Envoy's access log; it writes text, so the rules of headers hold."""
-    if principal is None:
+    if said is None:
         return ()
-    known = {
-        "subject": principal.subject,
-        "tenant": principal.tenant,
-        "client": principal.client,
-    }
+    known = {"subject": said.subject, "tenant": said.tenant, "client": said.client}
     return tuple((name, safe_value(value) or "") for name, value in known.items())
 
 
@@ -159,27 +211,29 @@ def safe_value(value: str, plain: str = _PLAIN) -> str | None:
     >>> safe_value("Zoë 100%")
     'Zo%C3%AB 100%25'
     """
+    if value.isascii() and value.isprintable() and "%" not in value and plain is _PLAIN:
+        return value if len(value) <= MAX_VALUE else None  # `quote` would give the same
     if _CONTROL.search(value) or len(value) > MAX_VALUE:
         return None
-    if value.isascii() and "%" not in value and plain is _PLAIN:
-        return value  # as most are; `quote` would give the same
     encoded = quote(value, safe=plain)
     return encoded if len(encoded) <= MAX_VALUE else None
 
 
-def safe_list(values: list[str]) -> str | None:
+def safe_list(values: Iterable[str]) -> str | None:
     """*values* with commas between them; a comma inside one is escaped."""
-    encoded = [safe_value(value, _PLAIN.replace(",", "")) for value in values]
-    joined = ",".join(value for value in encoded if value is not None)
+    encoded = [safe_value(value, _PLAIN if "," not in value else _NO_COMMA) for value in values]
+    joined = ",".join([value for value in encoded if value is not None])
     return None if None in encoded or len(joined) > MAX_VALUE else joined
 
 
-def _shown(value: object) -> str | list[str]:
-    """A claim as text, or as a list of texts; nothing where it is neither."""
+def _shown(value: object) -> str | tuple[str, ...]:
+    """A claim as text, or as several texts; nothing where it is neither."""
+    if isinstance(value, str):
+        return value
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, (str, int, float)):
+    if isinstance(value, (int, float)):
         return str(value)
     if isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value):
-        return list(value)
+        return tuple(value)
     return ""

@@ -6,13 +6,14 @@ from collections.abc import Callable
 from urllib.parse import unquote
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.flow.headers import IDENTITY, MAX_VALUE, OVERRIDES, Badge, safe_value, underscored
-from agent.identity.principal import Kind, Principal
+from agent.identity.principal import Kind, Principal, Verified
 
 Anna = Callable[..., Principal]
+MakeVerified = Callable[..., Verified]
 
 WRITTEN = [
     ({}, "x-auth-kind", "user"),
@@ -196,3 +197,52 @@ def test_variants_are_left_out_only_where_none_can_have_come_in() -> None:
     few = set(badge.strip(underscores_refused=True).remove)
     assert few == {name for name in badge.always_removed if "_" not in name}
     assert set(OVERRIDES) <= few
+
+
+FEW = st.sampled_from(["", "a", "b", "a,b", "é", "a\n"])
+SETS = st.frozensets(FEW, max_size=2)
+CLAIM = FEW | st.lists(FEW, max_size=2) | st.sampled_from([True, 1, 1.0, None])
+DIFFERENT = st.fixed_dictionaries(
+    {},
+    optional={
+        "kind": st.sampled_from(list(Kind)),
+        "subject": FEW,
+        "tenant": FEW,
+        "client": FEW,
+        "issuer": FEW,
+        "scopes": SETS,
+        "roles": SETS,
+        "claims": st.dictionaries(st.sampled_from(["name", "email", "dept"]), CLAIM),
+    },
+)
+
+
+@pytest.mark.must(19, 27)
+@settings(max_examples=300, deadline=None)
+@given(st.lists(DIFFERENT, min_size=2, max_size=8))
+def test_a_stamp_says_what_its_own_caller_is_whoever_was_seen_before(
+    verified: MakeVerified, callers: list[dict[str, object]]
+) -> None:
+    badge = Badge({"x-department": "dept"})
+    for number, different in enumerate(callers):
+        caller = verified(f"token {number}", **different)
+        stamp, alone = badge.stamp(caller), Badge({"x-department": "dept"}).stamp(caller)
+        assert stamp.dropped == alone.dropped
+        assert stamp.part.set == alone.part.set
+        assert stamp.part.remove == alone.part.remove
+        assert stamp.part.metadata == alone.part.metadata
+
+
+def test_the_next_token_of_a_user_has_the_same_stamp(verified: MakeVerified) -> None:
+    badge = Badge({})
+    first = badge.stamp(verified("one", expires_at=1.0))
+    assert badge.stamp(verified("two", expires_at=2.0)) is first
+    assert badge.stamp(verified("three", subject="ben-oid")) is not first
+
+
+@pytest.mark.must(42)
+def test_so_many_stamps_are_kept(verified: MakeVerified) -> None:
+    badge = Badge({})
+    for number in range(3000):
+        badge.stamp(verified(str(number), subject=str(number)))
+        assert badge.held <= 2048
