@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeGuard
+from typing import Any, NamedTuple, TypeGuard
 
 from agent.errors import Denial, Reason
 
@@ -14,8 +14,7 @@ Claims = Mapping[str, Any]
 LATEST = 253_402_300_799  # 9999-12-31T23:59:59Z, in UTC seconds
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(NamedTuple):
     """When a token may be used, in UTC seconds: from `not_before` until before `expires_at`."""
 
     not_before: float
@@ -53,11 +52,16 @@ def other_audience(
 
     A token without `aud` is asked for the first of *stand_ins* that it has.
     """
-    found = (at(claims, name) for name in stand_ins)
-    named = claims["aud"] if "aud" in claims else next((v for v in found if v is not None), None)
-    if "aud" not in claims and named is None:
-        return Denial(Reason.WRONG_AUDIENCE, "The token names no audience.")
+    if "aud" in claims:
+        named = claims["aud"]
+    else:
+        found = (at(claims, name) for name in stand_ins)
+        named = next((value for value in found if value is not None), None)
+        if named is None:
+            return Denial(Reason.WRONG_AUDIENCE, "The token names no audience.")
     if isinstance(named, str):
+        if named in audiences:
+            return None
         named = [named]
     if not named or not _is_texts(named):
         return Denial(Reason.INVALID_TOKEN, "The token's 'aud' is not a string or a list of them.")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import binascii
 import string
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from agent.errors import Denial, Reason
 from agent.identity.bearer import MAX_TOKEN
@@ -36,24 +36,28 @@ class Header:
     typ: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Unpacked:
+class Unpacked(NamedTuple):
     """A compact JWS taken apart; nothing in it is proven yet."""
 
     header: Header
-    payload: bytes = field(repr=False)
-    signing_input: bytes = field(repr=False)
-    signature: bytes = field(repr=False)
+    payload: bytes
+    signing_input: bytes
+    signature: bytes
+
+    def __repr__(self) -> str:
+        return f"Unpacked(header={self.header})"
 
 
-@dataclass(frozen=True, slots=True)
-class Parsed:
+class Parsed(NamedTuple):
     """A JWT taken apart; nothing in it is proven yet."""
 
     header: Header
-    claims: Mapping[str, Any] = field(repr=False)
-    signing_input: bytes = field(repr=False)
-    signature: bytes = field(repr=False)
+    claims: Mapping[str, Any]
+    signing_input: bytes
+    signature: bytes
+
+    def __repr__(self) -> str:
+        return f"Parsed(header={self.header})"
 
 
 def base64url(text: str) -> bytes | None:

@@ -76,6 +76,10 @@ class Verifier:
     ) -> None:
         self._entries = tuple(entries)
         self._sources = sources
+        # Looked up several times for each token, and a document's hash is that of eleven values.
+        # Each stands beside its source so that nothing else can ever have its id.
+        documents = [each for entry in entries for each in entry.documents]
+        self._by_id = {id(each): (each, sources[each]) for each in documents}
         self._ask = ask
         self._skew = skew
         self._introspector = introspector
@@ -201,12 +205,19 @@ class Verifier:
         """SECURITY.md 10: whose token it is decides whose keys are looked at, and no others."""
         denial = Denial(Reason.UNTRUSTED_ISSUER, "The token's issuer is not trusted here.")
         for entry in self._entries:
-            found = entry.locate(iss, claims, lambda each: self._sources[each].issuer())
+            found = entry.locate(iss, claims, self._issuer)
             if isinstance(found, Document):
-                return entry, self._sources[found]
+                return entry, self._source(found)
             if isinstance(found, Denial) and denial.reason is Reason.UNTRUSTED_ISSUER:
                 denial = found
         return denial
+
+    def _issuer(self, document: Document) -> str | None:
+        return self._source(document).issuer()
+
+    def _source(self, document: Document) -> Source:
+        known = self._by_id.get(id(document))
+        return known[1] if known is not None else self._sources[document]
 
     def _key(
         self, source: Source, header: Header, moment: Moment

@@ -69,17 +69,17 @@ class EntraIssuer:
         tid = text(claims, "tid")
         if not _GUID.fullmatch(tid):
             tid = ""
-        mine = [
-            document
-            for document in self.documents
-            if (tenant := document.tenant or tid)
-            and (issuer := issuers(document))
-            and issuer.replace(TEMPLATE, tenant) == iss
-        ]
+        version, mine = claims.get("ver"), None
+        for document in self.documents:
+            tenant = document.tenant or tid
+            issuer = issuers(document)
+            if tenant and issuer and issuer.replace(TEMPLATE, tenant) == iss:
+                # Two documents of one issuer differ in their keys: the token's version chooses.
+                if document.version == version:
+                    return document
+                mine = mine or document
         if mine:
-            # Two documents of one issuer differ in their keys: take that of the token's version.
-            version = claims.get("ver")
-            return next((each for each in mine if each.version == version), mine[0])
+            return mine
         return self._not_located(iss, tid, issuers) if tid else None
 
     def _not_located(self, iss: str, tid: str, issuers: Issuers) -> Denial | None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from agent.errors import Denial, Reason
 from agent.identity.claims import Claims, Window
@@ -18,8 +17,7 @@ Issuers = Callable[[Document], str | None]
 its server has said for long enough that there is no such document."""
 
 
-@dataclass(frozen=True, slots=True)
-class Signed:
+class Signed(NamedTuple):
     """A token whose signature, times and audience hold; its issuer's own rules come next.
 
     `issuer` is its `iss`. Only `agent.identity.verifier` makes one.
@@ -27,11 +25,14 @@ class Signed:
 
     issuer: str
     header: Header
-    claims: Claims = field(repr=False)
+    claims: Claims
     window: Window
     key: VerificationKey
     document: Document
     loaded: Loaded
+
+    def __repr__(self) -> str:
+        return f"Signed(issuer={self.issuer!r}, key={self.key.kid!r})"
 
 
 class Entry(Protocol):
