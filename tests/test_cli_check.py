@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.cli import check
+from agent.cli_commands import check
 from agent.config.loading import ConfigInvalid
 
 HEAD = """

@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from agent.admin.server import AdminServer
-from agent.cli import app
+from agent.cli_commands import app
 from agent.config.fields import Address
 from agent.telemetry.metrics import Metrics
 from demo.ports import Ports

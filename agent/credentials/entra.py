@@ -1,7 +1,7 @@
-"""How is Entra asked for tokens? The rim around msal (ENTRA.md §3).
+"""How is Entra asked for tokens? By msal (ENTRA.md §3), in each flow and tenant apart.
 
-msal's own caches are switched off: its token cache mixes sessions and grows without bound, its
-throttle lets one user's 429 block the others. Ours stands in front (`agent.credentials.cache`).
+msal is brought up where an identity is Entra's (`agent.credentials.msal_application`), and nowhere
+else.
 """
 
 from __future__ import annotations
@@ -14,11 +14,6 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
-from urllib.parse import urlsplit
-
-import msal
-from msal.authority import WELL_KNOWN_AUTHORITY_HOSTS
-from msal.exceptions import MsalError
 
 from agent.config.identities import EntraIdentity
 from agent.credentials.answers import Answer, assertion_expired
@@ -32,24 +27,8 @@ log = logging.getLogger("attache.credentials")
 Flow = Literal["obo", "client", "login"]
 _RESERVED = frozenset({"openid", "profile", "offline_access"})  # msal adds them and refuses them
 _TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,252}", re.ASCII)
-_GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 _MANY = frozenset({"common", "organizations", "consumers"})
-_CIAM = ".ciamlogin.com"  # its issuer has the tenant id for the name (ENTRA.md §1)
 _MAX_CLIENTS = 256  # about 8 KiB each (ENTRA.md §3)
-
-
-class _Forgetful(dict[str, Any]):
-    """msal's http cache that keeps nothing: no 429 and no 400 of one user meets another."""
-
-    def __setitem__(self, key: str, value: Any) -> None:
-        return
-
-
-class _NoTokens(msal.TokenCache):  # type: ignore[misc]
-    """msal's token cache that keeps nothing; msal also logs what it adds."""
-
-    def add(self, event: dict[str, Any], now: float | None = None) -> None:
-        return
 
 
 @dataclass(slots=True)
@@ -65,6 +44,10 @@ class EntraClient:
     """One app registration. On-Behalf-Of and client credentials never share an msal object."""
 
     def __init__(self, name: str, identity: EntraIdentity) -> None:
+        # msal takes 3 MB, which only those pay who use it; it is here before a request needs it.
+        from agent.credentials import msal_application
+
+        self._library = msal_application
         self.name = name
         self.identity = identity
         self.authority = identity.authority.rstrip("/")
@@ -176,7 +159,7 @@ class EntraClient:
             if isinstance(client, Answer):
                 return client
             ask(client)
-        except (NoAnswer, MsalError):
+        except (NoAnswer, self._library.MsalError):
             pass
         except (ValueError, LookupError, TypeError, AttributeError, RuntimeError) as error:
             # msal on an answer of the wrong shape; the text may quote it, so only the type is said
@@ -208,40 +191,10 @@ class EntraClient:
             return slot
 
     def _build(self, tenant: str, proof: Proof) -> Any:
-        client = msal.ConfidentialClientApplication(
-            self.identity.client_id,
-            client_credential=proof.credential,
-            authority=f"{self.authority}/{tenant}",
-            instance_discovery=False,  # else msal asks the public cloud about a sovereign one
-            azure_region=False,  # else MSAL_FORCE_REGION would send our secret elsewhere
-            exclude_scopes=["offline_access"],  # no refresh token: nobody here would use it
-            http_client=self._wire,
-            http_cache=_Forgetful(),
-            token_cache=_NoTokens(),
+        client = self._library.application(
+            self.identity.client_id, proof.credential, self.authority, tenant, self._wire
         )
-        if wrong := _elsewhere(client.authority, self.authority, tenant):
+        if isinstance(client, str):
             self._wire.forget(f"{self.authority}/{tenant}/v2.0/.well-known/openid-configuration")
-            return Answer(0, failure=wrong)
+            return Answer(0, failure=client)
         return client
-
-
-def _elsewhere(found: Any, authority: str, tenant: str) -> str:
-    """Why discovery led to another server or tenant than the configured one; empty if it did not.
-
-    Our secret and the user's token go to no host that the operator did not name (SECURITY.md 32).
-    """
-    wanted, got = urlsplit(authority), urlsplit(str(found.token_endpoint))
-    clouds = wanted.hostname in WELL_KNOWN_AUTHORITY_HOSTS
-    if got.netloc != wanted.netloc and not (clouds and got.hostname in WELL_KNOWN_AUTHORITY_HOSTS):
-        return "names a token endpoint on another host in its discovery document"
-    issuer = urlsplit(str(getattr(found, "_issuer", "") or "")).hostname or ""
-    ciam = issuer.endswith(_CIAM) and (wanted.hostname or "").endswith(_CIAM)
-    if (
-        issuer != wanted.hostname
-        and not ciam
-        and not (clouds and issuer in WELL_KNOWN_AUTHORITY_HOSTS)
-    ):
-        return "names an issuer on another host in its discovery document"
-    if _GUID.fullmatch(tenant.lower()) and found.tenant.lower() != tenant.lower():
-        return "names another tenant's token endpoint in its discovery document"
-    return ""

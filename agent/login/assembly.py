@@ -22,8 +22,7 @@ from agent.login.door import SessionDoor
 from agent.login.key_file import Keys
 from agent.login.parts import Parts, Revoke
 from agent.login.provider import providers
-from agent.login.renewals import Renewals
-from agent.login.shared import SharedSessions
+from agent.login.renewals import Renewals, Shared
 from agent.moment import Waiting
 from agent.policy.routes import Routes
 
@@ -69,8 +68,7 @@ class Entrance:
         if kept and kept._renewals and kept._rules.redis == self._rules.redis:
             self._renewals = kept._renewals
         else:
-            redis = self._rules.redis
-            shared = SharedSessions(redis, self._keys, self._rules.absolute) if redis else None
+            shared = _shared(self._rules, self._keys)
             self._renewals = Renewals(around.waiting, shared, _SESSIONS)
 
     def door(self, routes: Routes, trust: Trust, credentials: Credentials) -> SessionDoor | None:
@@ -108,7 +106,7 @@ class Entrance:
     def degraded(self) -> list[str]:
         """What has to be mended although people can sign in."""
         found = [self._keys.problem] if self._keys and self._keys.seals() else []
-        if self._renewals and isinstance(self._renewals.shared, SharedSessions):
+        if self._renewals and self._renewals.shared:
             found.append(self._renewals.shared.problem)
         return [sentence for sentence in found if sentence]
 
@@ -125,6 +123,15 @@ class Entrance:
             "shared": str(self._rules.redis.address) if self._rules.redis else None,
             "problems": [*self.missing(), *self.degraded()],
         }
+
+
+def _shared(rules: Sessions, keys: Keys) -> Shared | None:
+    if rules.redis is None:
+        return None
+    # redis takes 8 MB, which only those pay who use it
+    from agent.login.shared import SharedSessions
+
+    return SharedSessions(rules.redis, keys, rules.absolute)
 
 
 def _revoke(rules: Revocation) -> Revoke:

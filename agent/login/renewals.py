@@ -26,7 +26,9 @@ _LEFT = 0.3  # seconds of a deadline that are left for answering
 
 
 class Shared(Protocol):
-    """What the pods of one gateway agree on."""
+    """What the pods of one gateway agree on; `problem` says why they do not, or is empty."""
+
+    problem: str
 
     def newest(self, session: Session) -> Session | None:
         """The newest generation of *session* that any pod has made; None if that is unknown."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from typer.testing import CliRunner
 
-from agent.cli import app
+from agent.cli_commands import app
 
 POD = b"""\
 apiVersion: v1

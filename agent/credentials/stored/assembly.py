@@ -17,7 +17,6 @@ from agent.credentials.oauth import OAuthClient
 from agent.credentials.stored.file_store import FileStore
 from agent.credentials.stored.keeper import Keeper
 from agent.credentials.stored.life import Life
-from agent.credentials.stored.redis_store import RedisStore
 from agent.credentials.stored.rotator import LAST, Rotator, Surroundings
 from agent.credentials.stored.rules import Rules
 from agent.credentials.stored.seal import Seal
@@ -75,6 +74,9 @@ def _store(place: TokenStore, name: str, environment: Mapping[str, str]) -> tupl
     if place.file:
         return FileStore(place.file.path), place.file.key_file
     if place.redis:
+        # redis takes 8 MB, which only those pay who use it
+        from agent.credentials.stored.redis_store import RedisStore
+
         return RedisStore(place.redis, name), place.redis.key_file
     assert place.kubernetes_secret is not None
     secret = SecretStore(place.kubernetes_secret, name, environment)

@@ -4,31 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Protocol
-
-import redis
+from typing import Protocol
 
 from agent.atomic_file import replace_file
-from agent.config.revocation import RedisList, Revocation
+from agent.config.revocation import Revocation
 from agent.identity.fetch import Fetcher
 from agent.identity.revocation.editing import with_entry, without
-from agent.identity.revocation.entry import Entry, Mistake, written
-from agent.identity.revocation.listing import MAX_BYTES, MAX_ENTRIES, NotAList, read_list
-from agent.identity.revocation.redis_link import Unreachable, client_of, sentence
-from agent.identity.revocation.redis_source import read_text
+from agent.identity.revocation.entry import Entry, Mistake
+from agent.identity.revocation.listing import MAX_BYTES, NotAList, read_list
+from agent.identity.revocation.unwritten import Goes, NotWritten
 from agent.identity.unusable import Unusable
 
-Goes = Callable[[str, Entry], bool]
-"""Whether the entry under a name is to go."""
-
-
-class NotWritten(Exception):
-    """The list is as it was; the text says why and what to do."""
+__all__ = ["FileStore", "Goes", "NotWritten", "Store", "store_of"]
 
 
 class Store(Protocol):
@@ -42,6 +33,9 @@ class Store(Protocol):
 def store_of(rules: Revocation) -> Store:
     """Return the store of the list that *rules* name."""
     if rules.redis is not None:
+        # redis takes 8 MB, which only those pay who use it
+        from agent.identity.revocation.redis_store import RedisStore
+
         return RedisStore(rules.redis)
     if rules.file is not None:
         return FileStore(rules.file)
@@ -117,51 +111,3 @@ def _alone(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
-
-
-class RedisStore:
-    """The list in a hash of Redis; each change counts the version on, in one transaction."""
-
-    def __init__(self, config: RedisList) -> None:
-        self._config = config
-        self._client = client_of(config, lambda: None)
-
-    def listed(self) -> dict[str, Entry | Mistake]:
-        """Every entry by its name in the hash."""
-        (raw,) = self._ask(("HGETALL", self._config.key))
-        return {name.decode("utf-8", "backslashreplace"): read_text(raw[name]) for name in raw}
-
-    def add(self, entry: Entry, name: str = "") -> str:
-        """Write *entry* under *name*, else its id, and return that."""
-        key = self._config.key
-        (size,) = self._ask(("HLEN", key))
-        if size >= MAX_ENTRIES:
-            raise NotWritten(
-                f"the list has {size} entries, and agents read {MAX_ENTRIES}; run 'attache "
-                "revocations prune', or write one issuedBefore for a tenant or client"
-            )
-        text = json.dumps(written(entry), ensure_ascii=False)
-        self._ask(("HSET", key, name or entry.id, text), ("INCR", f"{key}:version"))
-        return name or entry.id
-
-    def remove(self, goes: Goes) -> list[str]:
-        """Remove what *goes* names, and return the names."""
-        key = self._config.key
-        gone = [
-            name
-            for name, entry in self.listed().items()
-            if goes(name, entry if isinstance(entry, Entry) else Entry())
-        ]
-        if gone:
-            self._ask(("HDEL", key, *gone), ("INCR", f"{key}:version"))
-        return gone
-
-    def _ask(self, *commands: tuple[str, ...]) -> list[Any]:
-        try:
-            with self._client.pipeline(transaction=True) as pipe:
-                queue: Any = pipe.execute_command
-                for command in commands:
-                    queue(*command)
-                return pipe.execute()
-        except (redis.RedisError, Unreachable, OSError, ValueError) as error:
-            raise NotWritten(sentence(error, self._config)) from None

@@ -1,0 +1,36 @@
+"""How is an agent started? `attache run`.
+
+The library that reads the other commands takes 6 MB, and this process stays.
+"""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser
+from collections.abc import Sequence
+from pathlib import Path
+
+SUMMARY = "Decide on requests until told to stop (SIGTERM)."
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Run the agent that *arguments* describe; `SystemExit` where it cannot start."""
+    parser = ArgumentParser("attache run", description=SUMMARY, allow_abbrev=False)
+    parser.add_argument("--config", type=Path, required=True, help="attache.yaml")
+    parser.add_argument("--log-level", default="info", help="debug, info, warning or error")
+    parser.add_argument(
+        "--probes",
+        metavar="ADDRESS",
+        help="In a pod: where Envoy answers /livez, /readyz and /metrics for us.",
+    )
+    asked = parser.parse_args(arguments)
+
+    from agent.app import CannotStart, run_until_stopped
+    from agent.config.fields import Address
+    from agent.telemetry.log import configure
+
+    try:
+        configure(asked.log_level)
+        run_until_stopped(asked.config, Address.parse(asked.probes) if asked.probes else None)
+    except (CannotStart, ValueError) as reason:
+        sys.exit(f"attache: {reason}")
