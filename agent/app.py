@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import signal
@@ -33,6 +32,7 @@ from agent.envoy.tls import system_bundle
 from agent.expiry.live import issuer_keys, oldest, refresh_tokens, signing_keys
 from agent.expiry.table import Fact
 from agent.expiry.watch import ExpiryWatch
+from agent.footprint import settle
 from agent.identity.fetch import Fetcher
 from agent.identity.revocation.guard import RevocationGuard
 from agent.identity.trust import Trust
@@ -337,7 +337,7 @@ def run_until_stopped(path: Path, probes: Address | None = None) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, on_signal)
     app.start()
-    gc.freeze()  # what is here now stays; collections need not look at it again
+    settle()
     stop.wait()
     app.stop()
 

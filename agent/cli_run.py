@@ -10,6 +10,8 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
 
+from agent.footprint import do_not_guess
+
 SUMMARY = "Decide on requests until told to stop (SIGTERM)."
 
 
@@ -25,6 +27,7 @@ def run(arguments: Sequence[str]) -> None:
     )
     asked = parser.parse_args(arguments)
 
+    do_not_guess()
     from agent.app import CannotStart, run_until_stopped
     from agent.config.fields import Address
     from agent.telemetry.log import configure

@@ -30,7 +30,12 @@ class Strict(BaseModel):
     """The base of every configuration object: frozen, camelCase, unknown keys refused."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=False, strict=True
+        frozen=True,
+        extra="forbid",
+        alias_generator=to_camel,
+        populate_by_name=False,
+        strict=True,
+        defer_build=True,  # a validator for the whole configuration, and not one for each section
     )
 
 
