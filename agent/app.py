@@ -9,7 +9,6 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
@@ -23,11 +22,11 @@ from agent.config.loading import ConfigInvalid, load
 from agent.config.watch import Watcher
 from agent.context.store import ContextStore
 from agent.credentials.assembly import Credentials
-from agent.envoy.ads import STREAMS, Ads
+from agent.envoy.ads import Ads
 from agent.envoy.delivery import Delivery
 from agent.envoy.pod import Pod
 from agent.envoy.pool import CheckPool
-from agent.envoy.server import GrpcServer, UnknownTransport, serve_checks, transport_of
+from agent.envoy.server import UnknownTransport, serve_ads, serve_checks, transport_of
 from agent.envoy.tls import system_bundle
 from agent.expiry.live import issuer_keys, oldest, refresh_tokens, signing_keys
 from agent.expiry.table import Fact
@@ -130,11 +129,7 @@ class App:
             self._checks = serve_checks(
                 transport, config.agent.socket, self._judge.decide, self._pool
             )
-            self._xds = GrpcServer(
-                config.agent.xds_socket,
-                ThreadPoolExecutor(STREAMS + 1, thread_name_prefix="xds"),
-                self._ads.handler(),
-            )
+            self._xds = serve_ads(transport, config.agent.xds_socket, self._ads)
             if config.token_service:
                 from agent.token_service.service import serve
 

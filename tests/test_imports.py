@@ -32,9 +32,12 @@ sys.argv[1:] = ["run", *sys.argv[2:]]
 main()
 """
 _WATCHED = {
-    *("azure", "msal", "opentelemetry", "redis", "rich", "typer"),
+    *("asyncio", "azure", "grpc", "msal", "opentelemetry", "redis", "rich", "typer"),
     *("chardet", "charset_normalizer", "agent.cli_commands", "agent.explain"),
 }
+
+# By others, and opentelemetry only where it is installed.
+_BROUGHT = {"redis": {"asyncio", "opentelemetry"}, "grpc": {"asyncio"}}
 
 _IDENTITY = {
     "name": "api",
@@ -60,6 +63,7 @@ _SECTIONS: dict[str, tuple[dict[str, Any], set[str]]] = {
     ),
     "an Entra identity": ({"identities": [_IDENTITY]}, {"msal"}),
     "revocation in a file": ({"revocation": {"file": "revoked.json"}}, set()),
+    "grpcio for a transport": ({"agent": {"transport": "grpcio"}}, {"grpc"}),
     "revocation in Redis": ({"revocation": {"redis": _REDIS}}, {"redis"}),
 }
 
@@ -93,7 +97,9 @@ def test_an_agent_that_serves_holds_the_libraries_that_its_configuration_uses_an
 ) -> None:
     sections, used = _SECTIONS[name]
     file = tmp_path / "attache.yaml"
-    file.write_text(json.dumps(base | sections), encoding="utf-8")
+    for key, value in sections.items():
+        base[key] = base.get(key, {}) | value if isinstance(value, dict) else value
+    file.write_text(json.dumps(base), encoding="utf-8")
     done = subprocess.run(
         [sys.executable, "-c", _RUN, base["agent"]["socket"], "--config", str(file)],
         capture_output=True,
@@ -103,5 +109,5 @@ def test_an_agent_that_serves_holds_the_libraries_that_its_configuration_uses_an
         cwd=tmp_path,
     )
     held = set(done.stdout.split())
-    brought = {"opentelemetry"} if "redis" in used else set()  # where that is installed
+    brought = set().union(*(_BROUGHT.get(name, set()) for name in used))
     assert held & _WATCHED - brought == used

@@ -108,7 +108,8 @@ class Agent(Strict):
     )
     transport: Literal["lean", "grpcio"] = Field(
         default="lean",
-        description="What carries Checks: our own transport, or grpcio's, which costs more CPU.",
+        description="What carries Checks and Envoy's configuration: our own transport, or "
+        "grpcio's, which costs more CPU and memory.",
     )
     admin: Address = Field(
         default=Address("127.0.0.1", 15020),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import threading
 from collections.abc import Callable, Iterator
@@ -10,8 +9,8 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from queue import Empty, SimpleQueue
 
-import grpc
 from envoy.service.discovery.v3 import discovery_pb2
+from google.protobuf.message import DecodeError
 
 from agent.envoy.snapshot import KINDS, Snapshot
 from agent.envoy.stream import LINGER, Conversation, Memory, Refusal, Topic, Turn, sentence
@@ -19,8 +18,11 @@ from agent.envoy.stream import LINGER, Conversation, Memory, Refusal, Topic, Tur
 log = logging.getLogger("attache.ads")
 
 SERVICE = "envoy.service.discovery.v3.AggregatedDiscoveryService"
-# Each stream holds a thread of the server. One Envoy has one; a second is its successor.
+METHOD = "StreamAggregatedResources"
+STOPPING = "the agent is stopping"
+# Each stream holds a thread. One Envoy has one; a second is its successor.
 STREAMS = 4
+_UNHEARD = 1024  # requests that may wait; Envoy sends one for each answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ class _Event(Enum):
     END = auto()
 
 
-class _Stream:
+class Stream:
     """One connected Envoy: its conversation, and the queue of what happens to it."""
 
     def __init__(self, conversation: Conversation) -> None:
@@ -66,18 +68,28 @@ class _Stream:
         except Empty:
             return _Event.TIME
 
-    def listen(self, requests: Iterator[discovery_pb2.DiscoveryRequest]) -> None:
-        """Queue Envoy's requests until its side of the stream ends."""
-        with contextlib.suppress(grpc.RpcError, ValueError):  # grpcio's words for a broken stream
-            for request in requests:
-                self.events.put(request)
+    def hear(self, message: bytes) -> None:
+        """Queue a request of Envoy's; the stream ends at what is none, and at too many."""
+        try:
+            request = discovery_pb2.DiscoveryRequest.FromString(message)
+        except DecodeError:
+            log.error("what came on an ADS stream is no DiscoveryRequest: it is closed")  # noqa: TRY400
+            self.over()
+            return
+        if self.events.qsize() > _UNHEARD:
+            self.over()
+        else:
+            self.events.put(request)
+
+    def over(self) -> None:
+        """The stream ends: whoever serves it is to leave."""
         self.events.put(_Event.END)
 
 
 class Ads:
     """The aggregated discovery service; `clock` gives UTC seconds, `on_refusal` hears of NACKs.
 
-    Only the state-of-the-world method exists; gRPC itself answers Delta with UNIMPLEMENTED.
+    Only the state-of-the-world method exists; the transport answers Delta with UNIMPLEMENTED.
     """
 
     def __init__(
@@ -94,19 +106,10 @@ class Ads:
         self._lock = threading.Lock()
         self._memory = Memory()
         self._snapshot: Snapshot | None = None
-        self._streams: list[_Stream] = []
+        self._streams: list[Stream] = []
         self._closed = False
         self._refused: dict[str, Refusal] = {}
         self._refusals = dict.fromkeys(KINDS, 0)
-
-    def handler(self) -> grpc.GenericRpcHandler:
-        """Return what a grpc.Server needs to serve us."""
-        method = grpc.stream_stream_rpc_method_handler(
-            self._serve,
-            request_deserializer=discovery_pb2.DiscoveryRequest.FromString,
-            response_serializer=discovery_pb2.DiscoveryResponse.SerializeToString,
-        )
-        return grpc.method_handlers_generic_handler(SERVICE, {"StreamAggregatedResources": method})
 
     def publish(self, snapshot: Snapshot) -> None:
         """Bring every connected Envoy, and all who come later, to *snapshot*."""
@@ -120,7 +123,7 @@ class Ads:
         with self._lock:
             self._closed = True
             for stream in self._streams:
-                stream.events.put(_Event.END)
+                stream.over()
 
     def status(self) -> Status:
         """Return what the newest stream's Envoy has been sent and has taken."""
@@ -140,31 +143,34 @@ class Ads:
             self._refused.get(type_url),
         )
 
-    def _serve(
-        self,
-        requests: Iterator[discovery_pb2.DiscoveryRequest],
-        context: grpc.ServicerContext,
-    ) -> Iterator[discovery_pb2.DiscoveryResponse]:
-        stream = _Stream(Conversation(self._memory, self._linger))
-        if not self._enter(stream):
-            context.abort(grpc.StatusCode.UNAVAILABLE, "the agent is stopping")
-        try:
-            if context.add_callback(lambda: stream.events.put(_Event.END)):
-                threading.Thread(
-                    target=stream.listen, args=(requests,), name="ads-reader", daemon=True
-                ).start()
-                yield from self._converse(stream)
-        finally:
-            self._leave(stream)
+    def enter(self) -> Stream | None:
+        """Begin a stream, which somebody must `converse` on; None where none is taken any more."""
+        stream = Stream(Conversation(self._memory, self._linger))
+        with self._lock:
+            if self._closed:
+                return None
+            while len(self._streams) >= self._bound:
+                log.warning("more than %d ADS streams: the oldest is closed", self._bound)
+                self._streams.pop(0).over()
+            self._streams.append(stream)
+            stream.events.put(_Event.PUBLISHED)
+            return stream
 
-    def _converse(self, stream: _Stream) -> Iterator[discovery_pb2.DiscoveryResponse]:
-        while True:
-            event = stream.next(self._clock())
-            if event is _Event.END:
-                return
+    def converse(self, stream: Stream) -> Iterator[bytes]:
+        """Each DiscoveryResponse that is due on *stream*, until it is over. Waits in between."""
+        try:
+            while True:
+                event = stream.next(self._clock())
+                if event is _Event.END:
+                    return
+                with self._lock:
+                    turn = self._turn(stream.conversation, event)
+                for response in turn.responses:
+                    yield response.SerializeToString()
+        finally:
             with self._lock:
-                turn = self._turn(stream.conversation, event)
-            yield from turn.responses
+                if stream in self._streams:
+                    self._streams.remove(stream)
 
     def _turn(
         self, conversation: Conversation, event: discovery_pb2.DiscoveryRequest | _Event
@@ -188,19 +194,3 @@ class Ads:
                 ", ".join(turn.unknown),
             )
         return turn
-
-    def _enter(self, stream: _Stream) -> bool:
-        with self._lock:
-            if self._closed:
-                return False
-            while len(self._streams) >= self._bound:
-                log.warning("more than %d ADS streams: the oldest is closed", self._bound)
-                self._streams.pop(0).events.put(_Event.END)
-            self._streams.append(stream)
-            stream.events.put(_Event.PUBLISHED)
-            return True
-
-    def _leave(self, stream: _Stream) -> None:
-        with self._lock:
-            if stream in self._streams:
-                self._streams.remove(stream)

@@ -1,25 +1,26 @@
 """How do Envoy's questions reach us? gRPC on Unix sockets, nobody else's (SECURITY.md 24).
 
-Checks come on one socket, by the transport that `agent.transport` chooses; the configuration's
-stream has another, and is always grpcio's.
+Checks come on one socket, the configuration's stream on another, both by the transport that
+`agent.transport` chooses. grpcio is imported where it is that one, and nowhere else: 15 MB.
 """
 
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal, Protocol, cast, get_args
 
-import grpc
-
 from agent.config.listeners import Agent
-from agent.envoy.lean.loop import Loop
+from agent.envoy.ads import METHOD, SERVICE, STOPPING, Ads, Stream
+from agent.envoy.lean.loop import Loop, Method
+from agent.envoy.lean.messages import Failed, Status
+from agent.envoy.lean.talk_loop import Line, Listener, TalkLoop
 from agent.envoy.pool import CheckPool
 from agent.envoy.unix import Claim, listen
 
-log = logging.getLogger("attache.server")
+log = logging.getLogger("attache.ads")
 
 Decide = Callable[[bytes, float], bytes]
 """CheckRequest and the seconds that remain → CheckResponse.
@@ -33,7 +34,7 @@ Transport = Literal["lean", "grpcio"]
 LONGEST = 4.0
 MARGIN = 0.25
 
-_SERVICE, _METHOD = "envoy.service.auth.v3.Authorization", "Check"
+_CHECK = "envoy.service.auth.v3.Authorization", "Check"
 
 
 class Server(Protocol):
@@ -64,9 +65,24 @@ def transport_of(agent: Agent, environment: Mapping[str, str]) -> Transport:
 
 def serve_checks(transport: Transport, path: Path, decide: Decide, pool: CheckPool) -> Server:
     """Answer Checks on the Unix socket *path*; raise `SocketInUse` or `OSError`."""
+
+    def check(message: bytes, remaining: float | None) -> bytes:
+        return decide(message, patience(remaining))
+
     if transport == "lean":
-        return LeanServer(path, decide, pool)
-    return GrpcServer(path, pool, check_handler(decide))
+        return LeanServer(path, check, pool)
+    from agent.envoy.grpcio import GrpcServer, handler
+
+    return GrpcServer(path, pool, handler(*_CHECK, check))
+
+
+def serve_ads(transport: Transport, path: Path, ads: Ads) -> Server:
+    """Serve the configuration's stream on the Unix socket *path*; raises as `serve_checks` does."""
+    if transport == "lean":
+        return LeanAds(path, ads)
+    from agent.envoy.grpcio import GrpcServer, ads_handler, ads_pool
+
+    return GrpcServer(path, ads_pool(), ads_handler(ads))
 
 
 def patience(remaining: float | None) -> float:
@@ -74,28 +90,13 @@ def patience(remaining: float | None) -> float:
     return LONGEST if remaining is None else max(0.0, min(LONGEST, remaining - MARGIN))
 
 
-def check_handler(decide: Decide) -> grpc.GenericRpcHandler:
-    """The ext_authz service around a plain function, bytes in and bytes out."""
-
-    def check(message: bytes, context: grpc.ServicerContext) -> bytes:
-        return decide(message, patience(context.time_remaining()))
-
-    return grpc.method_handlers_generic_handler(
-        _SERVICE, {_METHOD: grpc.unary_unary_rpc_method_handler(check)}
-    )
-
-
 class LeanServer:
     """Our own transport: hits on its one thread, what waits on *pool*."""
 
-    def __init__(self, path: Path, decide: Decide, pool: CheckPool) -> None:
-        def check(message: bytes, remaining: float | None) -> bytes:
-            return decide(message, patience(remaining))
-
+    def __init__(self, path: Path, check: Method, pool: CheckPool) -> None:
         def begin(place: Path) -> None:
-            self._loop = Loop(
-                listen(place), {f"/{_SERVICE}/{_METHOD}": check}, pool, pool.never_wait
-            )
+            methods = {f"/{'/'.join(_CHECK)}": check}
+            self._loop = Loop(listen(place), methods, pool, pool.never_wait)
 
         self._claim = Claim(path, begin)
         self._loop.start()
@@ -106,31 +107,48 @@ class LeanServer:
         self._loop.stop(grace)
 
 
-class GrpcServer:
-    """grpcio's server on the Unix socket *path*, for any service."""
+class LeanAds:
+    """The same for the configuration's stream: a thread for each Envoy that is connected."""
 
-    def __init__(self, path: Path, pool: Executor, handler: grpc.GenericRpcHandler) -> None:
-        self._server = grpc.server(
-            cast("ThreadPoolExecutor", pool),  # of which grpcio uses what every Executor has
-            handlers=[handler],
-            options=[
-                ("grpc.so_reuseport", 0),
-                ("grpc.max_concurrent_streams", 4096),
-                ("grpc.max_receive_message_length", 1 << 20),
-                ("grpc.keepalive_permit_without_calls", 1),
-            ],
-        )
-
+    def __init__(self, path: Path, ads: Ads) -> None:
         def begin(place: Path) -> None:
-            try:
-                self._server.add_insecure_port(f"unix:{place}")
-            except RuntimeError as error:
-                raise OSError(f"agent.socket {path} cannot be opened: {error}") from None
-            self._server.start()
+            self._loop = TalkLoop(listen(place), f"/{SERVICE}/{METHOD}", answer, f"{path.name}")
+
+        def answer(line: Line) -> Listener:
+            stream = ads.enter()
+            if stream is None:
+                line.end(Failed(Status.UNAVAILABLE, STOPPING))
+                return _Nobody()
+            threading.Thread(
+                target=_speak, args=(ads, stream, line), name="ads", daemon=True
+            ).start()
+            return stream
 
         self._claim = Claim(path, begin)
+        self._loop.start()
 
     def stop(self, grace: float) -> None:
         """See `Server`."""
         self._claim.give_up()
-        self._server.stop(grace).wait()
+        self._loop.stop(grace)
+
+
+class _Nobody:
+    """`Listener` on a stream that was ended."""
+
+    def hear(self, message: bytes) -> None:
+        """What is said is lost."""
+
+    def over(self) -> None:
+        """It was."""
+
+
+def _speak(ads: Ads, stream: Stream, line: Line) -> None:
+    try:
+        for message in ads.converse(stream):
+            line.say(message)
+    except Exception:
+        log.exception("an ADS stream was ended. This is a bug: report it")
+        line.end(Failed(Status.UNKNOWN, "the stream failed"))
+    else:
+        line.end()

@@ -6,6 +6,7 @@ import contextlib
 import copy
 import http.client
 import json
+import os
 import socket
 import subprocess
 import tempfile
@@ -22,8 +23,10 @@ import pytest
 from envoy.service.auth.v3 import external_auth_pb2
 
 from agent.config.attache import Attache
+from agent.config.listeners import Agent
 from agent.envoy.ads import Ads
 from agent.envoy.bootstrap import bootstrap
+from agent.envoy.server import serve_ads, transport_of
 from agent.envoy.snapshot import Snapshot
 from agent.envoy.stream import LINGER
 from agent.envoy.tls import system_bundle
@@ -102,16 +105,17 @@ class FakeAgent:
     def start(self) -> None:
         self.server = grpc.server(
             futures.ThreadPoolExecutor(12),
-            handlers=[self.ads.handler(), self._authorization()],
+            handlers=[self._authorization()],
             options=[("grpc.so_reuseport", 0)],
         )
         self.server.add_insecure_port(f"unix:{self.path}")
-        xds = self.path.with_name(f"{self.path.stem}-xds{self.path.suffix}")
-        self.server.add_insecure_port(f"unix:{xds}")
         self.server.start()
+        config = Agent(socket=self.path)
+        self.xds = serve_ads(transport_of(config, os.environ), config.xds_socket, self.ads)
 
     def stop(self) -> None:
         self.ads.close()
+        self.xds.stop(5)
         self.server.stop(None).wait()
 
     def restart(self, snapshot: Snapshot, linger: float = LINGER) -> None:

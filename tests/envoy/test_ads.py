@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from concurrent import futures
 from queue import SimpleQueue
 from typing import Any
 
@@ -13,6 +12,7 @@ import pytest
 from envoy.service.discovery.v3 import ads_pb2_grpc, discovery_pb2
 
 from agent.envoy.ads import STREAMS, Ads
+from agent.envoy.server import serve_ads
 from agent.envoy.snapshot import CLUSTER, ROUTE, Snapshot
 from agent.envoy.tls import BUNDLES
 
@@ -22,15 +22,13 @@ def refusals() -> list[str]:
     return []
 
 
-@pytest.fixture
-def ads(place, refusals) -> Iterator[Ads]:
+@pytest.fixture(params=["lean", "grpcio"])
+def ads(request, place, refusals) -> Iterator[Ads]:
     ads = Ads(lambda: 1_000.0, on_refusal=refusals.append)
-    server = grpc.server(futures.ThreadPoolExecutor(STREAMS + 2), handlers=[ads.handler()])
-    server.add_insecure_port(f"unix:{place}/ads.sock")
-    server.start()
+    server = serve_ads(request.param, place / "ads.sock", ads)
     yield ads
     ads.close()
-    server.stop(None).wait()
+    server.stop(5)
 
 
 @pytest.fixture

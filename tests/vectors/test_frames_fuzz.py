@@ -13,8 +13,9 @@ import pytest
 
 from agent.envoy.lean.connection import Connection
 from agent.envoy.lean.loop import Loop
+from agent.envoy.lean.talks import TalkingConnection
 from agent.envoy.unix import listen
-from vectors.frames import Frames
+from vectors.frames import Frames, split
 from vectors.fuzz import Broken
 
 ONCE_THE_SAME = 8
@@ -59,6 +60,29 @@ def test_it_would_notice(
     monkeypatch.setattr(Connection, method, wrong)
     with pytest.raises(Broken, match=said):
         several(fuzz)
+
+
+@pytest.mark.must(17, 42)
+def test_broken_frames_break_no_stream_that_goes_on_either() -> None:
+    fuzz = Frames(secrets.randbits(32))
+    print(f"seed {fuzz.seed}")
+    heard = 0
+    for _ in range(200):
+        connection = TalkingConnection("/envoy.service.auth.v3.Authorization/Check")
+        said = fuzz.conversation()[0]
+        cut = fuzz.random.randint(1, 20_000)
+        for at in range(0, len(said), cut):
+            assert connection.receive(said[at : at + cut]) == []  # whatever it is, no call is unary
+            for stream, message in connection.heard:
+                if message is None:
+                    connection.end(stream)
+                else:
+                    connection.say(stream, message)
+            heard += len(connection.heard)
+            connection.heard = []
+            list(split(connection.outgoing()))
+        assert connection.held < 16 << 20
+    assert heard > 200
 
 
 def test_beside_broken_connections_a_client_is_answered_as_ever(tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ def refuse_form(kind: int, stream: int, payload: bytes) -> None:
         raise Broken(Error.FRAME_SIZE_ERROR, "a frame of another length than its kind has")
 
 
-def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
+def frame(kind: int, flags: int, stream: int, payload: bytes | memoryview = b"") -> bytes:
     """One frame. *payload* is at most `DEFAULT_FRAME` bytes: every peer takes that much."""
     size = len(payload)
     return HEAD.pack(size >> 8, size & 0xFF, kind, flags, stream) + payload

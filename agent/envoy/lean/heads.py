@@ -176,6 +176,14 @@ NOT_GRPC = encode([(":status", "415"), ("content-type", "text/plain")])
 
 def failure(status: int, why: str, metadata: Metadata = ()) -> bytes:
     """The one header block of a call that failed: "trailers only" of gRPC over HTTP/2."""
+    return encode([(":status", "200"), _GRPC, *_ended(status, why), *metadata])
+
+
+def trailers(status: int, why: str, metadata: Metadata = ()) -> bytes:
+    """The last header block of a call that failed after it was answered in part."""
+    return encode([*_ended(status, why), *metadata])
+
+
+def _ended(status: int, why: str) -> list[tuple[str, str]]:
     told = quote(why, safe=" !\"#$&'()*+,-./:;<=>?@[\\]^_`{|}~")
-    ended = [("grpc-status", str(status)), ("grpc-message", told)]
-    return encode([(":status", "200"), _GRPC, *ended, *metadata])
+    return [("grpc-status", str(status)), ("grpc-message", told)]

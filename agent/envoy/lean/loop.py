@@ -61,6 +61,8 @@ class Loop:
     would make it wait should raise `WouldBlock`. *name* is the socket's in the configuration.
     """
 
+    THREAD = "checks"
+
     def __init__(
         self,
         listener: socket.socket,
@@ -84,7 +86,7 @@ class Loop:
         self._held = 0  # bytes, for all peers
         self._leaving = False
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="checks", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=self.THREAD, daemon=True)
 
     def start(self) -> None:
         """Begin to serve."""
@@ -247,10 +249,13 @@ class Loop:
                 accepted.close()
                 return
             accepted.setblocking(False)
-            peer = Peer(accepted, time.monotonic())
+            peer = self._meet(accepted)
             self._peers[accepted.fileno()] = peer
             self._epoll.register(accepted, peer.registered)
             self._write(peer)
+
+    def _meet(self, accepted: socket.socket) -> Peer:
+        return Peer(accepted, time.monotonic())
 
     def _close(self, peer: Peer) -> None:
         number = peer.socket.fileno()

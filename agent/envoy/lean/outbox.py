@@ -13,12 +13,14 @@ from agent.envoy.lean.frames import HEAD, Broken, Error, frame
 class _Body:
     """What is left to send on one stream, and the trailers after it (none: the body ends it).
 
-    `in_turn`: only the connection's window is in its way, and not its stream's own.
+    `in_turn`: only the connection's window is in its way, and not its stream's own. `goes_on`: more
+    may follow, so that nothing ends with what is left.
     """
 
-    rest: bytes
+    rest: bytes | memoryview
     trailers: bytes
     in_turn: bool = True
+    goes_on: bool = False
 
 
 class Outbox:
@@ -78,6 +80,27 @@ class Outbox:
         self._turns.append(stream)
         self.held += len(body)
         return self._send()
+
+    def go_on(self, stream: int, piece: bytes) -> None:
+        """Send *piece* on a stream that stays open, as far as the windows reach, and so on."""
+        body = self._bodies.get(stream)
+        if body is None:
+            # a view: thousands of frames are cut from a large configuration
+            self._bodies[stream] = _Body(memoryview(piece), b"", goes_on=True)
+            self._turns.append(stream)
+        else:
+            body.rest = memoryview(bytes(body.rest) + piece)
+        self.held += len(piece)
+        self._send()
+
+    def finish(self, stream: int, trailers: bytes) -> list[int]:
+        """Let the stream end with *trailers*, once all pieces are sent; return it if they are."""
+        body = self._bodies.get(stream)
+        if body is not None:
+            body.trailers, body.goes_on = trailers, False
+            return []
+        self._ready.append(frame(frames.HEADERS, _END, stream, trailers))
+        return [stream]
 
     def forget(self, stream: int) -> None:
         """The stream is over: nothing more is sent on it."""
@@ -139,9 +162,11 @@ class Outbox:
                 if body.in_turn:
                     self._turns.append(stream)
                 continue
+            del self._bodies[stream]
+            if body.goes_on:
+                continue
             if body.trailers:
                 self._ready.append(frame(frames.HEADERS, _END, stream, body.trailers))
-            del self._bodies[stream]
             sent.append(stream)
         return sent
 
@@ -151,7 +176,7 @@ class Outbox:
             size = min(len(body.rest), self._room, room, frames.DEFAULT_FRAME)
             if size <= 0:
                 break
-            last = size == len(body.rest) and not body.trailers
+            last = size == len(body.rest) and not body.trailers and not body.goes_on
             flags = frames.END_STREAM if last else 0
             self._ready.append(frame(frames.DATA, flags, stream, body.rest[:size]))
             body.rest = body.rest[size:]

@@ -16,11 +16,19 @@ _STUCK = 30  # ticks within which it reads something of what we have for it
 class Peer:
     """One accepted connection."""
 
-    __slots__ = ("connection", "held", "registered", "since", "socket", "stuck", "unsent")
+    __slots__ = ("connection", "held", "most", "registered", "since", "socket", "stuck", "unsent")
 
-    def __init__(self, accepted: socket.socket, now: float) -> None:
+    def __init__(
+        self,
+        accepted: socket.socket,
+        now: float,
+        connection: Connection | None = None,
+        most: int | None = None,
+    ) -> None:
+        """*most*: bytes that this peer may leave unread; None: as many as any."""
         self.socket = accepted
-        self.connection = Connection()
+        self.connection = connection or Connection()
+        self.most = _UNSENT if most is None else most
         self.unsent = b""
         self.held = 0  # bytes, when it was looked at last
         self.since = now
@@ -50,7 +58,7 @@ class Peer:
                 self.stuck = 0
                 out = out[sent:]
         self.unsent = out
-        return len(out) <= _UNSENT and bool(out or not self.connection.closing)
+        return len(out) <= self.most and bool(out or not self.connection.closing)
 
     def tick(self, now: float) -> bool:
         """A second went by; False where the peer has had its time."""

@@ -103,8 +103,10 @@ class FakePeer:
     It does without a header table, as Envoy does once it was told.
     """
 
-    def __init__(self, settings: bytes | None = b"", table: int = 0) -> None:
-        self.connection = Connection()
+    def __init__(
+        self, settings: bytes | None = b"", table: int = 0, connection: Connection | None = None
+    ) -> None:
+        self.connection = connection or Connection()
         self.encoder = Encoder()
         self.encoder.header_table_size = table
         self._decoder = Decoder()
