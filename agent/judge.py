@@ -20,15 +20,17 @@ from agent.flow.outbound import Outbound
 from agent.flow.problem import Challenger, answer, grpc_answer, page_answer
 from agent.flow.request import Direction, Request
 from agent.flow.tokens import Ask, Handed, Shown, Tokens, not_offered
-from agent.identity.principal import Kind
+from agent.identity.principal import Kind, Verified
 from agent.moment import Moment, WouldBlock
-from agent.telemetry.audit import AuditLog, AuditRecord
+from agent.telemetry.audit import NOBODY, AuditLog, AuditRecord, Who, who
 from agent.telemetry.metrics import Metrics
 from agent.telemetry.seldom import Seldom
 
 log = logging.getLogger("attache.decision")
 
 Clock = Callable[[], float]
+
+_NAMED = 1024  # callers whose part of the audit record is kept ready
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,7 @@ class Judge:
         self._clock = clock
         self._timer = timer
         self._seldom = Seldom(timer)
+        self._named: dict[bytes, tuple[Verified, Who]] = {}
         self._tokens_seen = False
         self._tokens_missing = 0
 
@@ -153,13 +156,15 @@ class Judge:
     def _report(
         self, request: Request | None, decision: Decision, now: float, elapsed: float
     ) -> None:
-        outcome, facts = decision.outcome, decision.facts
+        outcome, facts = decision
         denial = outcome.denial if isinstance(outcome, Redirect) else outcome
         reason = denial.reason if isinstance(denial, Denial) else None
-        word: Literal["allow", "deny"] = "deny" if isinstance(denial, Denial) else "allow"
-        principal = facts.verified.principal if facts.verified else None
+        word: Literal["allow", "deny"] = "allow" if reason is None else "deny"
+        direction = method = path = None
         if request is not None:
-            self._metrics.decision(request.direction, word, reason, facts.rule, elapsed)
+            direction, method = request.direction, request.method
+            path = facts.path if facts.path is not None else _bare_path(request)
+            self._metrics.decision(direction, word, reason, facts.rule, elapsed)
         if facts.dropped_headers:
             self._metrics.header_values_dropped(facts.dropped_headers)
         if facts.link:
@@ -168,26 +173,33 @@ class Judge:
             AuditRecord(  # in its order: by name it takes twice as long
                 now,
                 word,
-                request.direction.value if request else None,
+                direction,
                 elapsed * 1000,
                 reason,
                 facts.rule,
-                request.method if request else None,
-                facts.path if facts.path is not None else _bare_path(request),
+                method,
+                path,
                 facts.destination,
-                principal.kind if principal else (Kind.APP if facts.itself else None),
-                principal.subject if principal else facts.itself,
-                principal.tenant if principal else None,
-                principal.client if principal else facts.itself,
-                principal.actors if principal else (),
+                self._who(facts),
                 facts.txn,
                 facts.trace_id,
-                principal.issuer if principal else None,
-                (facts.verified.key_id or None) if facts.verified else None,
-                facts.verified.token_hash if facts.verified else None,
                 facts.credential,
             )
         )
+
+    def _who(self, facts: Facts) -> Who:
+        """The caller as audit records name it, put together once for each token."""
+        verified = facts.verified
+        if verified is None:
+            itself = facts.itself
+            return who(Kind.APP, itself, client=itself) if itself else NOBODY
+        known = self._named.get(verified.token_hash)
+        if known is None or known[0] is not verified:
+            known = verified, _named(verified)
+            if len(self._named) >= _NAMED:
+                self._named.clear()  # cheaper than an order of use, and as bounded
+            self._named[verified.token_hash] = known
+        return known[1]
 
 
 def _decide(pipelines: Pipelines, request: Request, moment: Moment) -> Decision:
@@ -235,6 +247,14 @@ def _internal_error(request: Request | None, challenger: Challenger) -> tuple[De
     return decision, _encode(decision, request, challenger)
 
 
-def _bare_path(request: Request | None) -> str | None:
+def _bare_path(request: Request) -> str:
     """A path that was never read as canonical, without its query, which may hold secrets."""
-    return request.target.partition("?")[0] if request else None
+    return request.target.partition("?")[0]
+
+
+def _named(verified: Verified) -> Who:
+    p = verified.principal
+    return who(
+        *(p.kind, p.subject, p.tenant, p.client, p.actors),
+        *(p.issuer, verified.key_id, verified.token_hash),
+    )

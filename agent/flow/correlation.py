@@ -14,6 +14,8 @@ from agent.identity.claims import transaction
 Randomness = Callable[[int], bytes]
 """Gives that many random bytes, fit for secrets."""
 
+# Of the digit in that place two bits are random, and two say which variant it is.
+_VARIANTS = {f"{digit:x}": "89ab"[digit & 3] for digit in range(16)}
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
@@ -35,21 +37,26 @@ def inbound_correlation(request: Request, random: Randomness, edge: bool) -> Cor
     Every request gets a request id and a handle (128 random bits) of its own.
     """
     drawn = random(56).hex()  # two characters a byte
-    request_id = _uuid4(drawn[:32])
-    traceparent = "" if edge else request.header("traceparent")
-    trace = trace_id(traceparent)
-    continued = bool(trace)  # a tracestate without its trace belongs to nobody (Trace Context §3.3)
-    if not trace:
+    request_id = _uuid4(drawn)
+    handle = drawn[32:64]
+    given = "" if edge else request.header("traceparent")
+    trace = trace_id(given) if given else ""
+    if trace:
+        traceparent = given
+        tracestate = _visible(request.tracestate)
+    else:  # a tracestate without its trace belongs to nobody (Trace Context §3.3)
         trace = drawn[64:96]
         traceparent = f"00-{trace}-{drawn[96:]}-01"
+        tracestate = ""
+    said, baggage = ("", "") if edge else (request.header(CORRELATION), request.header("baggage"))
     return Correlation(
-        txn=(not edge and transaction(request.header(CORRELATION))) or request_id,
-        request_id=request_id,
-        trace_id=trace,
-        traceparent=traceparent,
-        handle=drawn[32:64],
-        baggage="" if edge else _visible(request.header("baggage")),
-        tracestate=_visible(request.tracestate) if continued else "",
+        (said and transaction(said)) or request_id,
+        request_id,
+        trace,
+        traceparent,
+        handle,
+        baggage and _visible(baggage),
+        tracestate,
     )
 
 
@@ -71,8 +78,8 @@ def outbound_correlation(
 
 def _uuid4(text: str) -> str:
     """A UUID of 32 random hex digits (RFC 9562 §5.4); `uuid.UUID` takes over thrice as long."""
-    variant = "89ab"[int(text[16], 16) & 3]
-    return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{variant}{text[17:20]}-{text[20:]}"
+    variant = _VARIANTS[text[16]]
+    return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{variant}{text[17:20]}-{text[20:32]}"
 
 
 def _visible(value: str) -> str:

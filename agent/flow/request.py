@@ -49,10 +49,11 @@ class Request(NamedTuple):
 
     def header(self, name: str) -> str:
         """A header's value, empty where it is absent."""
-        return self.headers.get(name, "")
+        headers = self.headers  # protobuf's map: asking first takes a third of `get`
+        return headers[name] if name in headers else ""  # noqa: SIM401
 
     @property
     def tracestate(self) -> str:
         """The states of other tracers, from wherever this Envoy leaves them."""
-        found = (self.header("tracestate"), self.header(MOVED_STATE))
-        return ",".join(value for value in found if value)
+        plain, moved = self.header("tracestate"), self.header(MOVED_STATE)
+        return f"{plain},{moved}" if plain and moved else plain or moved

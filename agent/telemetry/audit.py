@@ -20,66 +20,82 @@ MAX_TEXT = 256
 MAX_ACTORS = 64  # internalTokens.maxHops has the same bound
 
 
+class Who(NamedTuple):
+    """Who stands behind a request; made once for each token, by `who`.
+
+    `token_hash` is the SHA-256 of the token; a prefix of it is written. No field ever holds a token
+    or a secret.
+    """
+
+    kind: str | None = None
+    subject: str | None = None
+    tenant: str | None = None
+    client: str | None = None
+    actors: tuple[str, ...] = ()
+    issuer: str | None = None
+    kid: str | None = None
+    token_hash: bytes = b""
+
+
+NOBODY = Who()
+
+
+def who(
+    kind: str,
+    subject: str,
+    tenant: str = "",
+    client: str = "",
+    actors: tuple[str, ...] = (),
+    issuer: str = "",
+    kid: str = "",
+    token_hash: bytes = b"",
+) -> Who:
+    """A caller as records name it: long values are shortened, for they wait in the queue."""
+    return Who(
+        kind,
+        _cut(subject),
+        _cut(tenant),
+        _cut(client),
+        tuple(actor[:MAX_TEXT] for actor in actors[:MAX_ACTORS]),
+        _cut(issuer),
+        _cut(kid),
+        token_hash,
+    )
+
+
 class AuditRecord(NamedTuple):
     """One decision. None, or an empty text, is null in the record: it did not apply.
 
-    `time` is in UTC seconds since the epoch, `latency_ms` in milliseconds. `token_hash` is the
-    SHA-256 of the token; a prefix of it is written. No field ever holds a token or a secret.
+    `time` is in UTC seconds since the epoch, `latency_ms` in milliseconds.
     """
 
     time: float
     decision: Literal["allow", "deny"]
-    direction: Literal["inbound", "outbound"] | None
+    direction: str | None
     latency_ms: float
     reason: Reason | None = None
     route: str | None = None
     method: str | None = None
     path: str | None = None
     destination: str | None = None
-    kind: str | None = None
-    subject: str | None = None
-    tenant: str | None = None
-    client: str | None = None
-    actors: tuple[str, ...] = ()
+    who: Who = NOBODY
     txn: str | None = None
     trace_id: str | None = None
-    issuer: str | None = None
-    kid: str | None = None
-    token_hash: bytes | None = None
     credential: str | None = None
 
 
 def cut(record: AuditRecord) -> AuditRecord:
     """*record*, its long values shortened: what waits in the queue is bounded in bytes too.
 
-    `path`, and what comes from outside; the other fields hold words of ours or the configuration.
+    Those from outside, that is; the other fields hold words of ours or the configuration, or were
+    shortened when they were made.
     """
-    if record.path and len(record.path) > MAX_PATH:
-        record = record._replace(path=record.path[: MAX_PATH - 1] + "…")
-    for value in (
-        *(record.method, record.subject, record.tenant, record.client),
-        *(record.txn, record.trace_id, record.issuer, record.kid),
-    ):
-        if value and len(value) > MAX_TEXT:
-            record = _shortened(record)
-            break
-    if record.actors:
-        actors = tuple(actor[:MAX_TEXT] for actor in record.actors[:MAX_ACTORS])
-        record = record._replace(actors=actors)
-    return record
-
-
-def _shortened(record: AuditRecord) -> AuditRecord:
-    return record._replace(
-        method=_cut(record.method),
-        subject=_cut(record.subject),
-        tenant=_cut(record.tenant),
-        client=_cut(record.client),
-        txn=_cut(record.txn),
-        trace_id=_cut(record.trace_id),
-        issuer=_cut(record.issuer),
-        kid=_cut(record.kid),
-    )
+    path, method, txn, trace = record.path, record.method, record.txn, record.trace_id
+    if len(path or "") + len(method or "") + len(txn or "") + len(trace or "") <= MAX_TEXT:
+        return record  # as nearly always
+    if path and len(path) > MAX_PATH:
+        path = path[: MAX_PATH - 1] + "…"
+    return record._replace(path=path, method=_cut(method), txn=_cut(txn), trace_id=_cut(trace))
 
 
 def _cut(value: str | None) -> str | None:
@@ -92,21 +108,29 @@ def line(record: AuditRecord) -> bytes:
     ASCII only: a control character, a line separator or half a surrogate pair in a value is
     escaped, so no value can forge a second record.
     """
-    actors = ",".join(map(_quoted, record.actors))
-    token_hash = record.token_hash.hex()[:16] if record.token_hash else None
+    caller, vouched = _named(record.who)
     text = (
         f'{{"time":"{rfc3339(record.time)}","decision":"{record.decision}"'
         f',"reason":{_text(record.reason)},"direction":{_text(record.direction)}'
         f',"route":{_text(record.route)},"method":{_text(record.method)}'
         f',"path":{_text(record.path)},"destination":{_text(record.destination)}'
-        f',"kind":{_text(record.kind)},"subject":{_text(record.subject)}'
-        f',"tenant":{_text(record.tenant)},"client":{_text(record.client)}'
-        f',"actors":[{actors}],"txn":{_text(record.txn)},"traceId":{_text(record.trace_id)}'
-        f',"issuer":{_text(record.issuer)},"kid":{_text(record.kid)}'
-        f',"tokenHash":{_text(token_hash)},"credential":{_text(record.credential)}'
+        f'{caller},"txn":{_text(record.txn)},"traceId":{_text(record.trace_id)}'
+        f'{vouched},"credential":{_text(record.credential)}'
         f',"latencyMs":{record.latency_ms:.3f}}}\n'
     )
     return text.replace("\x7f", "\\u007f").encode()
+
+
+@lru_cache(maxsize=1024)
+def _named(who: Who) -> tuple[str, str]:
+    """What a line says of a caller, before and after the ids of the request."""
+    actors = ",".join(map(_quoted, who.actors))
+    token_hash = who.token_hash.hex()[:16]
+    return (
+        f',"kind":{_text(who.kind)},"subject":{_text(who.subject)}'
+        f',"tenant":{_text(who.tenant)},"client":{_text(who.client)},"actors":[{actors}]',
+        f',"issuer":{_text(who.issuer)},"kid":{_text(who.kid)},"tokenHash":{_text(token_hash)}',
+    )
 
 
 _quoted = json.encoder.encode_basestring_ascii  # json.dumps itself costs four times as much here

@@ -17,7 +17,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.errors import Reason
-from agent.telemetry.audit import MAX_PATH, MAX_TEXT, AuditLog, AuditRecord, cut, line
+from agent.telemetry.audit import (
+    MAX_PATH,
+    MAX_TEXT,
+    AuditLog,
+    AuditRecord,
+    Who,
+    cut,
+    line,
+    who,
+)
 from agent.telemetry.sink import Sink
 
 KEYS = [
@@ -35,16 +44,18 @@ ALLOWED = AuditRecord(
     method="POST",
     path="/api/tasks",
     destination="notification",
-    kind="user",
-    subject="0000-1",
-    tenant="1111-2",
-    client="2222-3",
-    actors=("shop/gateway", "shop/web"),
+    who=Who(
+        kind="user",
+        subject="0000-1",
+        tenant="1111-2",
+        client="2222-3",
+        actors=("shop/gateway", "shop/web"),
+        issuer="entra",
+        kid="key-1",
+        token_hash=hashlib.sha256(b"token").digest(),
+    ),
     txn="txn-1",
     trace_id="0af7651916cd43dd8448eb211c80319c",
-    issuer="entra",
-    kid="key-1",
-    token_hash=hashlib.sha256(b"token").digest(),
     credential="obo",
 )
 DENIED = AuditRecord(
@@ -94,12 +105,13 @@ def test_what_does_not_apply_is_null() -> None:
         "direction": "inbound",
         "latencyMs": 0.2,
     }
-    assert json.loads(line(DENIED._replace(tenant="", client="")))["tenant"] is None
+    nobody_in_particular = DENIED._replace(who=who("app", "x"))
+    assert json.loads(line(nobody_in_particular))["tenant"] is None
 
 
 def test_a_record_cannot_be_changed_once_it_is_made() -> None:
     with pytest.raises(AttributeError):
-        ALLOWED.subject = "someone else"  # type: ignore[misc]
+        ALLOWED.who = Who(subject="someone else")  # type: ignore[misc]
 
 
 TEXTS = st.text(st.characters(codec=None), max_size=80)
@@ -107,7 +119,7 @@ TEXTS = st.text(st.characters(codec=None), max_size=80)
 
 @given(TEXTS, TEXTS, TEXTS)
 def test_no_value_can_forge_a_line_or_a_key(path: str, kid: str, actor: str) -> None:
-    text = line(DENIED._replace(path=path, kid=kid, actors=(actor,)))
+    text = line(DENIED._replace(path=path, who=Who(kid=kid, actors=(actor,))))
     assert text.isascii()
     assert text.endswith(b"\n")
     assert all(32 <= byte < 127 for byte in text[:-1])
@@ -127,17 +139,18 @@ def test_long_values_are_cut_before_they_wait_in_the_queue() -> None:
         latency_ms=0,
         path="/" + "a" * 100_000,
         method="M" * 1000,
-        actors=("x" * 1000,) * 1000,
-        **dict.fromkeys(
-            ("subject", "tenant", "client", "txn", "trace_id", "issuer", "kid"), "x" * 20_000
-        ),
+        who=who("user", *["x" * 20_000] * 3, ("x" * 1000,) * 1000, *["x" * 20_000] * 2),
+        txn="x" * 20_000,
+        trace_id="x" * 20_000,
     )
     record = cut(record)
     assert record.path is not None
     assert len(record.path) == MAX_PATH
     assert record.path.endswith("…")
-    assert record.kid is not None
-    assert len(record.kid) == MAX_TEXT
+    assert record.who.kid is not None
+    assert len(record.who.kid) == MAX_TEXT
+    assert record.txn is not None
+    assert len(record.txn) == MAX_TEXT
     assert len(line(record)) < 32 * 1024
 
 
@@ -181,7 +194,7 @@ def test_all_records_of_all_threads_arrive_whole_and_in_their_threads_order(
 ) -> None:
     def decide(name: str) -> None:
         for number in range(500):
-            audit.emit(ALLOWED._replace(subject=name, txn=str(number)))
+            audit.emit(ALLOWED._replace(who=Who(subject=name), txn=str(number)))
 
     threads = [threading.Thread(target=decide, args=(f"t{number}",)) for number in range(4)]
     for thread in threads:
