@@ -39,71 +39,91 @@ STATUS_OK = b"\x0a\x00"
 """`status {}`: google.rpc.Code OK is 0, which proto3 does not write."""
 
 
-def ok_response(
-    headers: Iterable[tuple[str, str]] = (),
-    remove: Iterable[str] = (),
-    response_headers: Iterable[tuple[str, str]] = (),
-) -> bytes:
+def ok_response(headers: Iterable[tuple[str, str]] = (), remove: Iterable[str] = ()) -> bytes:
     """A piece of a CheckResponse that allows, and does this to the headers."""
-    headers, response_headers = tuple(headers), tuple(response_headers)
-    texts = [value.encode() for _, value in (*headers, *response_headers)]
-    frame = _frame(
-        tuple([name for name, _ in headers]),
-        tuple(remove),
-        tuple([name for name, _ in response_headers]),
-        tuple([len(text) for text in texts]),
-    )
-    pieces = [b""] * (2 * len(frame) - 1)
-    pieces[::2], pieces[1::2] = frame, texts
-    return b"".join(pieces)
+    headers = tuple(headers)
+    names, values = tuple(name for name, _ in headers), tuple(value for _, value in headers)
+    return filled(names, tuple(remove), (), (), values)
 
 
 def metadata(entries: Iterable[tuple[str, str]]) -> bytes:
     """A piece of a CheckResponse with these texts as dynamic metadata."""
-    struct = b"".join([_entry(key, value) for key, value in entries])
-    return _field(_DYNAMIC_METADATA, struct)
+    entries = tuple(entries)
+    frame = _metadata_frame(tuple((key, len(value.encode())) for key, value in entries))
+    pieces = [b""] * (2 * len(entries))
+    pieces[::2], pieces[1::2] = frame, [value.encode() for _, value in entries]
+    return b"".join(pieces)
 
 
-def _entry(key: str, value: str) -> bytes:
-    """Struct.fields is a map: entries of key (1) and Value (2), whose string_value is 3."""
-    text = value.encode()
-    return _entry_before(key, len(text)) + text
+def filled(
+    names: tuple[str, ...],
+    remove: tuple[str, ...],
+    told: tuple[str, ...],
+    noted: tuple[str, ...],
+    values: tuple[str, ...],
+) -> bytes:
+    """A piece of a CheckResponse: *values* for the request's headers *names*, then for those that
+    the caller is *told*, then for the keys *noted* as dynamic metadata; and names to *remove*.
 
-
-@lru_cache(maxsize=256)
-def _entry_before(key: str, size: int) -> bytes:
-    inner = _TAGS[3] + _length(size)
-    name = _field(1, key.encode())
-    value = _TAGS[2] + _length(len(inner) + size) + inner
-    return _TAGS[1] + _length(len(name) + len(value) + size) + name + value
+    Names and sizes are nearly always the same, so what stands around the values is written once.
+    It is kept as text in which each character is a byte, for text is what there is to be joined.
+    """
+    if not "".join(values).isascii():
+        values = tuple([value.encode().decode("latin-1") for value in values])
+    pieces = list(_frame(names, remove, told, noted, tuple(map(len, values))))
+    pieces[1::2] = values
+    return "".join(pieces).encode("latin-1")
 
 
 @lru_cache(maxsize=1024)
 def _frame(
     names: tuple[str, ...],
     remove: tuple[str, ...],
-    response: tuple[str, ...],
+    told: tuple[str, ...],
+    noted: tuple[str, ...],
     sizes: tuple[int, ...],
-) -> tuple[bytes, ...]:
-    """What stands around values of these *sizes*: one piece before each, and one after the last.
-
-    Names and sizes are nearly always the same, so this is written once.
-    """
+) -> tuple[str, ...]:
+    """What stands around values of these *sizes*, with an empty text where each of them belongs."""
     options = [(_HEADERS, name, _OVERWRITE) for name in names]
     removed = b"".join(_field(_HEADERS_TO_REMOVE, name.encode()) for name in remove)
     options += [
         (_RESPONSE_HEADERS_TO_ADD, name, _APPEND if name in JOINED else _OVERWRITE)
-        for name in response
+        for name in told
     ]
+    of_options = sizes[: len(options)]
     before = [
-        _before(number, name, size) for (number, name, _), size in zip(options, sizes, strict=True)
+        _before(number, name, size)
+        for (number, name, _), size in zip(options, of_options, strict=True)
     ]
-    after = [action for _, _, action in options]
-    gaps = [b"", *after]
+    gaps = [b"", *(action for _, _, action in options)]
     gaps[len(names)] += removed
     pieces = [gap + start for gap, start in zip(gaps, (*before, b""), strict=True)]
-    total = sum(map(len, pieces)) + sum(sizes)
-    return (_TAGS[_OK_RESPONSE] + _length(total) + pieces[0], *pieces[1:])
+    total = sum(map(len, pieces)) + sum(of_options)
+    pieces[0] = _TAGS[_OK_RESPONSE] + _length(total) + pieces[0]
+    entries = _metadata_frame(tuple(zip(noted, sizes[len(options) :], strict=True)))
+    if entries:
+        pieces[-1] += entries[0]
+        pieces += [*entries[1:], b""]
+    slots = [""] * (2 * len(pieces) - 1)
+    slots[::2] = [piece.decode("latin-1") for piece in pieces]
+    return tuple(slots)
+
+
+def _metadata_frame(entries: tuple[tuple[str, int], ...]) -> list[bytes]:
+    """What stands before each value of these keys and sizes.
+
+    Struct.fields is a map: entries of key (1) and Value (2), whose string_value is 3.
+    """
+    before = []
+    for key, size in entries:
+        inner = _TAGS[3] + _length(size)
+        value = _TAGS[2] + _length(len(inner) + size) + inner
+        name = _field(1, key.encode())
+        before.append(_TAGS[1] + _length(len(name) + len(value) + size) + name + value)
+    if before:
+        total = sum(map(len, before)) + sum(size for _, size in entries)
+        before[0] = _TAGS[_DYNAMIC_METADATA] + _length(total) + before[0]
+    return before
 
 
 def _before(number: int, name: str, size: int) -> bytes:

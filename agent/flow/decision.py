@@ -13,10 +13,10 @@ Headers = tuple[tuple[str, str], ...]
 
 @dataclass(slots=True, eq=False)
 class Part:
-    """Headers to overwrite and names to remove; `metadata` is for Envoy's access log.
+    """Headers to overwrite and names to remove, the same for many requests.
 
-    `encoded`, `written` and `removed` are the codec's: what many allows share is checked and
-    written down once.
+    `metadata` is for Envoy's access log. `encoded`, `written` and `removed` are the codec's: what
+    many allows share is checked and written down once.
     """
 
     set: Headers = ()
@@ -30,6 +30,22 @@ class Part:
         return f"Part(sets {', '.join(name for name, _ in self.set)})"
 
 
+class Own(NamedTuple):
+    """What one request has to itself: headers to overwrite, names to remove.
+
+    Names and values stand apart, for the names are nearly always the same. `txn` is for Envoy's
+    access log, empty where it is not told.
+    """
+
+    names: tuple[str, ...] = ()
+    values: tuple[str, ...] = ()
+    remove: tuple[str, ...] = ()
+    txn: str = ""
+
+    def __repr__(self) -> str:
+        return f"Own(sets {', '.join(self.names)})"
+
+
 class Allow(NamedTuple):
     """Let the request pass, with these headers overwritten and those removed.
 
@@ -37,28 +53,30 @@ class Allow(NamedTuple):
     parts that other requests have too.
     """
 
-    own: Part
+    own: Own
     shared: tuple[Part, ...] = ()
 
     @classmethod
     def of(cls, written: Headers, removed: tuple[str, ...], metadata: Headers = ()) -> Allow:
-        """An allow that shares nothing."""
-        return cls(Part(written, removed, metadata))
+        """An allow with these headers."""
+        return cls(Own(), (Part(written, removed, metadata),))
 
     @property
     def set(self) -> Headers:
         """Every header that is written."""
-        return tuple(pair for part in (self.own, *self.shared) for pair in part.set)
+        shared = tuple(pair for part in self.shared for pair in part.set)
+        return (*zip(self.own.names, self.own.values, strict=True), *shared)
 
     @property
     def metadata(self) -> Headers:
         """What Envoy's access log learns."""
-        return tuple(pair for part in (self.own, *self.shared) for pair in part.metadata)
+        shared = tuple(pair for part in self.shared for pair in part.metadata)
+        return ((("txn", self.own.txn),) if self.own.txn else ()) + shared
 
     @property
     def remove(self) -> tuple[str, ...]:
         """Every name that is removed."""
-        return tuple(name for part in (self.own, *self.shared) for name in part.remove)
+        return self.own.remove + tuple(name for part in self.shared for name in part.remove)
 
 
 class Redirect(NamedTuple):
