@@ -17,6 +17,7 @@ from agent.flow.outbound import Outbound, Target, kept_inside
 from agent.flow.problem import Challenger
 from agent.flow.tokens import Tokens
 from agent.flow.transaction import Rule, Transactions
+from agent.identity.bearer import Bearers
 from agent.identity.revocation.guard import Revoked
 from agent.identity.trust import Trust
 from agent.judge import Pipelines
@@ -74,6 +75,7 @@ def pipelines(
             swap=credentials.swap,
             transactions=transactions(config, trust),
             door=entrance.door(routes, trust, credentials) if entrance else None,
+            bearer=Bearers().one,
         )
         if inbound
         else None,

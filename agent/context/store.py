@@ -48,10 +48,8 @@ class ContextStore:
             self._requests[caller.request_id] = caller
             if caller.given:
                 self._tokens[caller.given] = caller
-            under = self._traces.get(caller.trace_id)
-            if under is None:
-                self._traces[caller.trace_id] = caller
-            else:
+            under = self._traces.setdefault(caller.trace_id, caller)
+            if under is not caller:
                 if isinstance(under, Caller):
                     under = self._traces[caller.trace_id] = {_who(under): (under,)}
                 who = _who(caller)
@@ -107,10 +105,10 @@ class ContextStore:
         """
         with self._lock:
             left = self._pushed_out.get(caller.trace_id)
-        return left is not None and left[0] != hash(_who(caller)) and now < left[1] + LINGER
+        return left is not None and left[0] != _who_hash(caller) and now < left[1] + LINGER
 
     def _push_out(self, caller: Caller) -> None:
-        who, ends = hash(_who(caller)), caller.expires_at
+        who, ends = _who_hash(caller), caller.expires_at
         if left := self._pushed_out.pop(caller.trace_id, None):
             who, ends = who if left[0] == who else _SEVERAL, max(ends, left[1])
         self._pushed_out[caller.trace_id] = who, ends
@@ -147,13 +145,11 @@ def same_principal(one: Caller, other: Caller) -> bool:
 
 def _who(caller: Caller) -> _Who:
     """What tells principals and their rights apart; None for anonymous."""
-    if caller.verified is None:
-        return None
-    p = caller.verified.principal
-    return (
-        *(p.issuer, p.tenant, p.subject, p.kind, p.client),
-        *(p.scopes, p.roles, p.actors, p.auth_contexts),
-    )
+    return caller.verified.principal.rights if caller.verified else None
+
+
+def _who_hash(caller: Caller) -> int:
+    return caller.verified.principal.rights_hash if caller.verified else 0
 
 
 def _outliving(earlier: tuple[Caller, ...], caller: Caller) -> tuple[Caller, ...]:

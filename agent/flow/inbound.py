@@ -54,6 +54,7 @@ class Inbound:
     swap: Swap | None
     transactions: Transactions | None = None
     door: Door | None = None
+    bearer: Callable[[str], RawToken | Denial] = one_bearer
 
     def decide(self, request: Request, moment: Moment) -> Decision:
         """Decide on one request. Every path that does not reach the last line denies."""
@@ -91,11 +92,11 @@ class Inbound:
     ) -> Verified | Denial:
         """Who is calling, if *rule* lets them: token, verification, revocation, requirement."""
         token: RawToken | Denial
-        by_session = not (request.header("authorization") or request.preflight)
-        if rule.login and self.door and by_session:
+        authorization = request.header("authorization")
+        if rule.login and self.door and not (authorization or request.preflight):
             token = self.door.bring(request, rule.login, facts, moment)
         else:
-            token = one_bearer(request.headers.get("authorization"))
+            token = self.bearer(authorization)
         if isinstance(token, Denial):
             return token
         verified = self.verify(token, moment)
@@ -154,20 +155,18 @@ class Inbound:
         strip: Part,
         moment: Moment,
     ) -> Decision:
-        caller = _caller(verified, transaction, ids, moment.now)
         shown: str | Denial = ""  # an unverified token must not look like a verified one
-        given = b""
-        if verified is None or self.forward == "none":
-            pass
-        elif self.forward == "original":
+        given, swapped = b"", False
+        if verified is not None and self.forward != "none":
+            swapped = self.forward != "original"
             shown, given = verified.token, verified.token_hash
-        else:
+        caller = _caller(verified, transaction, ids, moment.now, given)
+        if swapped:
             shown = self._swapped(caller, moment)
             if isinstance(shown, Denial):
                 return Decision(shown, facts)
             given = hashlib.sha256(shown.encode()).digest()
-        if given:
-            caller = caller._replace(given=given)
+            caller = _caller(verified, transaction, ids, moment.now, given)
         self.store.remember(caller)
         stamp = self.badge.stamp(verified)
         facts.txn, facts.dropped_headers = caller.txn, stamp.dropped
@@ -176,7 +175,7 @@ class Inbound:
         values: tuple[str, ...] = (
             *(caller.txn, ids.request_id, ids.traceparent, ids.handle, baggage, tracestate),
         )
-        if shown and (self.forward != "original" or facts.carried):
+        if shown and (swapped or facts.carried):
             names, values = (*names, "authorization"), (*values, f"Bearer {shown}")
         # With a given one it stands there already: the one credential that was verified.
         removed = () if shown else ("authorization",)
@@ -209,7 +208,11 @@ def _not_shared() -> Denial:
 
 
 def _caller(
-    verified: Verified | None, transaction: Verified | None, ids: Correlation, now: float
+    verified: Verified | None,
+    transaction: Verified | None,
+    ids: Correlation,
+    now: float,
+    given: bytes,
 ) -> Caller:
     if verified is None:
         txn, ends = ids.txn, now + ANONYMOUS_LIFE
@@ -218,5 +221,5 @@ def _caller(
         txn, ends = principal.txn or ids.txn, principal.expires_at
     # in its order: by name it takes twice as long
     return Caller(
-        verified, ids.handle, txn, ids.request_id, ids.trace_id, ends, b"", "", transaction
+        verified, ids.handle, txn, ids.request_id, ids.trace_id, ends, given, "", transaction
     )

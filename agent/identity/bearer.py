@@ -16,6 +16,29 @@ _SCHEME = re.compile(r"\s*([!#$%&'*+.^_`|~0-9A-Za-z-]*)", re.ASCII)  # RFC 9110 
 _B64TOKEN = f"{string.ascii_letters}{string.digits}._~+/-".encode()
 
 
+_KEPT = 1024  # headers that are not read again
+_SHORT = 4096  # characters of such a header
+
+
+class Bearers:
+    """`one_bearer` for headers that come again and again: what was read is looked up."""
+
+    def __init__(self) -> None:
+        self._read: dict[str, RawToken] = {}
+
+    def one(self, authorization: str) -> RawToken | Denial:
+        """Return the one bearer token of *authorization* (the header's value, empty if absent)."""
+        known = self._read.get(authorization)
+        if known is not None:
+            return known
+        token = one_bearer(authorization)
+        if not isinstance(token, Denial) and len(authorization) <= _SHORT:
+            if len(self._read) >= _KEPT:
+                self._read.clear()  # cheaper than an order of use, and as bounded
+            self._read[authorization] = token
+        return token
+
+
 def one_bearer(authorization: str | None, max_bytes: int = MAX_TOKEN) -> RawToken | Denial:
     """Return the one bearer token of *authorization* (the header's value, None if absent).
 

@@ -53,6 +53,22 @@ class Principal:
     txn: str = ""
     hops: int = 0
     auth_contexts: frozenset[str] = frozenset()
+    _rights: int = field(default=0, init=False, compare=False, repr=False)
+
+    @property
+    def rights(self) -> tuple[object, ...]:
+        """What tells principals, and those with other rights, apart."""
+        return (
+            *(self.issuer, self.tenant, self.subject, self.kind, self.client),
+            *(self.scopes, self.roles, self.actors, self.auth_contexts),
+        )
+
+    @property
+    def rights_hash(self) -> int:
+        """The hash of `rights`, computed once. Never 0."""
+        if not self._rights:
+            object.__setattr__(self, "_rights", hash(self.rights) or 1)
+        return self._rights
 
     @property
     def realm(self) -> str:
