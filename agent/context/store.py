@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from itertools import islice
 
 from agent.context.caller import Caller
 
 LINGER = 300.0  # seconds that an expired caller still makes its trace ambiguous
 
+_AT_ONCE = 32  # callers that are filed together: few enough that no request waits for it
 _MAX_TOLD = 16  # two are as ambiguous as twenty
 _SEVERAL = -1  # no hash() is -1
 _Who = tuple[object, ...] | None
@@ -21,12 +22,16 @@ class ContextStore:
     """Live callers by handle, request id, trace id and the token that the application was given.
 
     Bounded in entries (SECURITY.md 29, 42): the oldest leave first. Entries end with their token.
-    Every method takes one short lock.
+
+    A caller is filed when somebody looks for one, or with the next few dozen: most are never looked
+    for, and filing many at a time costs less than half as much. Who is looked for is filed first:
+    a caller leaves `_fresh` only once it is found under all its ids.
     """
 
     def __init__(self, max_entries: int) -> None:
         self._max = max_entries
         self._lock = threading.Lock()
+        self._fresh: deque[Caller] = deque()  # not filed yet
         self._handles: OrderedDict[str, Caller] = OrderedDict()
         self._requests: dict[str, Caller] = {}
         self._tokens: dict[bytes, Caller] = {}
@@ -35,6 +40,7 @@ class ContextStore:
         self.evicted = 0
 
     def __len__(self) -> int:
+        self._file()
         return len(self._handles)
 
     def status(self) -> dict[str, int]:
@@ -43,28 +49,42 @@ class ContextStore:
 
     def remember(self, caller: Caller) -> None:
         """Keep *caller* until it expires, or until newer ones need its place."""
+        self._fresh.append(caller)
+        if len(self._fresh) >= _AT_ONCE:
+            self._file()
+
+    def _file(self) -> None:
+        fresh = self._fresh
+        if not fresh:
+            return
         with self._lock:
-            self._handles[caller.handle] = caller
-            self._requests[caller.request_id] = caller
-            if caller.given:
-                self._tokens[caller.given] = caller
-            under = self._traces.setdefault(caller.trace_id, caller)
-            if under is not caller:
-                if isinstance(under, Caller):
-                    under = self._traces[caller.trace_id] = {_who(under): (under,)}
-                who = _who(caller)
-                under[who] = _outliving(under.get(who, ()), caller)
-            if len(self._handles) > self._max:
-                oldest = self._handles.popitem(last=False)[1]
-                self._forget(oldest)
-                self._push_out(oldest)
-                self.evicted += 1
+            while fresh:
+                self._file_one(fresh[0])
+                fresh.popleft()
+
+    def _file_one(self, caller: Caller) -> None:
+        self._handles[caller.handle] = caller
+        self._requests[caller.request_id] = caller
+        if caller.given:
+            self._tokens[caller.given] = caller
+        under = self._traces.setdefault(caller.trace_id, caller)
+        if under is not caller:
+            if isinstance(under, Caller):
+                under = self._traces[caller.trace_id] = {_who(under): (under,)}
+            who = _who(caller)
+            under[who] = _outliving(under.get(who, ()), caller)
+        if len(self._handles) > self._max:
+            oldest = self._handles.popitem(last=False)[1]
+            self._forget(oldest)
+            self._push_out(oldest)
+            self.evicted += 1
 
     def drop_expired(self, now: float) -> int:
         """Forget what expired `LINGER` before *now*; return how many.
 
         The lock is held for one at a time.
         """
+        self._file()
         with self._lock:
             callers = list(self._handles.values())
         expired = [caller for caller in callers if caller.expires_at + LINGER <= now]
@@ -76,14 +96,17 @@ class ContextStore:
 
     def by_handle(self, handle: str, now: float) -> Caller | None:
         """The caller of one inbound request."""
+        self._file()
         return _live(self._handles.get(handle), now)
 
     def by_request_id(self, request_id: str, now: float) -> Caller | None:
         """The caller to whose request we gave this id."""
+        self._file()
         return _live(self._requests.get(request_id), now)
 
     def by_token(self, given: bytes, now: float) -> Caller | None:
         """The latest caller whose token, as the application saw it, has this SHA-256."""
+        self._file()
         return _live(self._tokens.get(given), now)
 
     def by_trace(self, trace_id: str, now: float) -> tuple[Caller, ...]:
@@ -92,6 +115,7 @@ class ContextStore:
         One that expired a moment ago is among them: its call may be in flight, and must not be
         taken for that of another who is left under the trace.
         """
+        self._file()
         with self._lock:
             under = self._traces.get(trace_id, {})
             if isinstance(under, Caller):
@@ -103,6 +127,7 @@ class ContextStore:
 
         Its call may be in flight too. So many are known as there are places.
         """
+        self._file()
         with self._lock:
             left = self._pushed_out.get(caller.trace_id)
         return left is not None and left[0] != _who_hash(caller) and now < left[1] + LINGER

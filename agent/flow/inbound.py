@@ -74,7 +74,8 @@ class Inbound:
         if isinstance(rule, Denial):
             return Decision(rule, facts)
         facts.rule = rule.pattern
-        facts.response = rule.cors.answer(origin)
+        if rule.cors is not self.routes.cors:
+            facts.response = rule.cors.answer(origin)
         if request.preflight and (rule.anonymous or request.header("authorization")):
             return Decision(_not_shared(), facts)  # Envoy, and not the application, would say 200
         if rule.anonymous:
@@ -82,9 +83,11 @@ class Inbound:
         caller = self._caller(request, rule, facts, moment)
         if isinstance(caller, Denial):
             return Decision(self._turned_away(caller, request, rule, facts, moment), facts)
-        transaction = self._transaction(request, caller, moment)
-        if isinstance(transaction, Denial):
-            return Decision(transaction, facts)
+        transaction = None
+        if self.transactions is not None:
+            transaction = self.transactions.came_with(request, caller, moment)
+            if isinstance(transaction, Denial):
+                return Decision(transaction, facts)
         return self._let_in(caller, transaction, request, ids, facts, strip, moment)
 
     def _caller(
@@ -114,14 +117,6 @@ class Inbound:
         if rule.login is None or self.door is None or request.header("authorization"):
             return denial
         return self.door.turned_away(request, rule.login, denial, facts, moment)
-
-    def _transaction(
-        self, request: Request, verified: Verified, moment: Moment
-    ) -> Verified | Denial | None:
-        """What came along to say what this is a part of; None where nobody asked for that."""
-        if self.transactions is None:
-            return None
-        return self.transactions.came_with(request, verified, moment)
 
     def _preflight(
         self, request: Request, path: CanonicalPath, facts: Facts, strip: Part
@@ -182,11 +177,12 @@ class Inbound:
         if self.transactions is not None:  # what nobody verified must not look verified
             unverified = () if transaction else (TXN_TOKEN,)
             removed = (*removed, *unverified, *_TXN_VARIANTS)
-        others = self._other_cookies(request, facts)
-        if others:
-            names, values = (*names, "cookie"), (*values, others)
-        elif others is not None:  # nothing but the session, which goes no further
-            removed = (*removed, "cookie")
+        if self.door is not None or facts.carried is not None:
+            others = self._other_cookies(request, facts)
+            if others:
+                names, values = (*names, "cookie"), (*values, others)
+            elif others is not None:  # nothing but the session, which goes no further
+                removed = (*removed, "cookie")
         own = Own(names, values, removed, caller.txn)
         return Decision(Allow(own, (stamp.part, strip)), facts)
 
