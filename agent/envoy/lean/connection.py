@@ -6,6 +6,7 @@ the peer does wrong ends its own stream or connection and nothing else (RFC 9113
 
 from __future__ import annotations
 
+import struct
 from collections import deque
 
 from agent.envoy.lean import frames, heads, intake, streams
@@ -30,6 +31,9 @@ _HELLO = frames.settings(
     }
 ) + frames.window_update(0, intake.WINDOW - frames.DEFAULT_WINDOW)
 _SETTINGS_TAKEN = frame(frames.SETTINGS, frames.ACK, 0)
+_DATA = struct.Struct(">HBBBLBL")
+"""The head of a frame and of the message in it: whether that is compressed, and its length."""
+_ASKED = streams.asked()
 _NOT_GRPC = b"This socket speaks gRPC.\n"
 
 
@@ -136,9 +140,52 @@ class Connection:
                 raise Broken(Error.FRAME_SIZE_ERROR, "a frame larger than we take")
             if end > size:
                 break
+            if kind == frames.HEADERS and flags == frames.END_HEADERS and end + 14 <= size:
+                past = self._whole(stream, data, at + 9, end, calls)
+                if past:
+                    at = past
+                    continue
             self._frame(kind, flags, stream & 0x7FFFFFFF, data[at + 9 : end], calls)
             at = end
         self._rest = data[at:]
+
+    def _whole(self, stream: int, data: bytes, at: int, end: int, calls: list[Call]) -> int:
+        """Read a call that came as nearly all do: a header block that was read before, and one
+        frame with the one message, not compressed.
+
+        *at* and *end* are the block's. Returns where the call ends; 0 where it is any other, or
+        wrong: nothing has happened then, and it is read frame by frame.
+        """
+        high, low, kind, flags, same, compressed, length = _DATA.unpack_from(data, end)
+        size = high << 8 | low
+        past = end + 9 + size
+        if (
+            kind != frames.DATA
+            or flags != frames.END_STREAM
+            or same != stream
+            or compressed
+            or length != size - 5
+            or size > frames.DEFAULT_FRAME
+            or past > len(data)
+        ):
+            return 0
+        head = self._reader.known(data[at:end])
+        if (
+            head is None
+            or not head.grpc
+            or head.length is not None
+            or not self._last < stream <= self._farewell.accepts
+            or not stream & 1
+            or len(self._streams) >= STREAMS
+            or self._blocks.open
+        ):
+            return 0
+        if given := self._intake.take(size):
+            self._outbox.put(frames.window_update(0, given))
+        self._last = stream
+        self._streams[stream] = _ASKED
+        calls.append(Call(stream, head.path, head.seconds, data[end + 14 : past], head.metadata))
+        return past
 
     def _frame(self, kind: int, flags: int, stream: int, payload: bytes, calls: list[Call]) -> None:
         if self._blocks.open and (kind != frames.CONTINUATION or stream != self._blocks.open):

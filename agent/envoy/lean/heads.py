@@ -62,6 +62,7 @@ class HeadReader:
         self._decoder = Decoder(max_header_list_size=LARGEST)
         self._known: dict[bytes, Head] = {}
         self._told = False  # the peer knows that there is to be no table
+        self._without_table = False  # and it does without one
 
     def no_table(self) -> None:
         """The peer acknowledged our settings. It may keep its table, but not ask for a larger."""
@@ -69,16 +70,20 @@ class HeadReader:
 
     def read(self, block: bytes) -> Head:
         """A request's head; `Malformed`, or `Broken` where nothing after it could be read."""
-        without_table = self._decoder.header_table_size == 0
-        if without_table and (known := self._known.get(block)) is not None:
+        if known := self.known(block):
             return known
+        without_table = self._without_table
         head = head_of(self._decode(block))
         # With no table before it and none after, it refers to nothing but itself.
-        if without_table and self._decoder.header_table_size == 0 and len(block) <= _KEPT_BYTES:
+        if without_table and self._without_table and len(block) <= _KEPT_BYTES:
             if len(self._known) >= _KEPT:
                 self._known.clear()
             self._known[block] = head
         return head
+
+    def known(self, block: bytes) -> Head | None:
+        """What *block* says, if it was read before and means the same wherever it stands."""
+        return self._known.get(block) if self._without_table else None
 
     def skip(self, block: bytes) -> None:
         """Read a block that nobody is interested in: it may change the table."""
@@ -88,10 +93,12 @@ class HeadReader:
         if self._told and _wants_table(block):
             raise Broken(Error.COMPRESSION_ERROR, "a header table larger than we offer")
         try:
-            return [(str(name), str(value)) for name, value in self._decoder.decode(block)]
+            found = [(str(name), str(value)) for name, value in self._decoder.decode(block)]
         except (HPACKError, IndexError, ValueError) as error:
             # IndexError: hpack's own answer to some truncated blocks, found by fuzzing
             raise Broken(Error.COMPRESSION_ERROR, f"an unreadable header block: {error}") from None
+        self._without_table = self._decoder.header_table_size == 0
+        return found
 
 
 def _wants_table(block: bytes) -> bool:

@@ -56,17 +56,14 @@ class Outbox:
         if size > frames.DEFAULT_FRAME or size > self._room or size > room:
             return False
         self._room -= size
-        self._ready.append(
-            b"".join(
-                (
-                    HEAD.pack(0, len(head), frames.HEADERS, frames.END_HEADERS, stream),
-                    head,
-                    HEAD.pack(size >> 8, size & 0xFF, frames.DATA, 0, stream),
-                    body,
-                    HEAD.pack(0, len(trailers), frames.HEADERS, _END, stream),
-                    trailers,
-                )
-            )
+        pack = HEAD.pack
+        self._ready += (
+            pack(0, len(head), frames.HEADERS, frames.END_HEADERS, stream),
+            head,
+            pack(size >> 8, size & 0xFF, frames.DATA, 0, stream),
+            body,
+            pack(0, len(trailers), frames.HEADERS, _END, stream),
+            trailers,
         )
         return True
 
@@ -104,6 +101,8 @@ class Outbox:
 
     def forget(self, stream: int) -> None:
         """The stream is over: nothing more is sent on it."""
+        if not (self._rooms or self._bodies):
+            return
         self._rooms.pop(stream, None)
         body = self._bodies.pop(stream, None)
         if body is not None:

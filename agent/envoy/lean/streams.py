@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from agent.envoy.lean import frames
 from agent.envoy.lean.heads import Head, Malformed
@@ -13,8 +13,7 @@ WINDOW = LARGEST + frames.DEFAULT_WINDOW
 """Bytes that a peer may send on one stream: a whole message, so there is never an update."""
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """A complete request: its stream, its path, the seconds it gives us (None: no limit).
 
     `metadata` are its headers.
@@ -24,7 +23,10 @@ class Call:
     path: str
     seconds: float | None
     message: bytes
-    metadata: Mapping[str, str] = field(repr=False)
+    metadata: Mapping[str, str]
+
+    def __repr__(self) -> str:
+        return f"Call({self.path} on stream {self.stream}, {len(self.message)} bytes)"
 
 
 class Stream:
@@ -66,3 +68,10 @@ class Stream:
         head = self.head
         message = unwrap(body, head.encoding)
         return Call(number, head.path, head.seconds, message, head.metadata)
+
+
+def asked() -> Stream:
+    """A stream whose call was made in one go: everything is said, and nothing of it held."""
+    stream = Stream(Head("", True, None, "identity", None))
+    stream.ended = True
+    return stream
