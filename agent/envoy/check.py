@@ -72,7 +72,7 @@ def read(message: bytes) -> Request:
             "Envoy sent a request's body along. Remove with_request_body from ext_authz: it holds "
             "streams up, and no decision of ours asks for a body"
         )
-    unmatched = said["unmatched"] if "unmatched" in said else ""
+    unmatched = said["unmatched"] if "unmatched" in said else ""  # noqa: SIM401
     # In its order, and no look-up of what is not there: half of what it takes by name and `get`.
     request = Request(
         direction,
@@ -80,7 +80,7 @@ def read(message: bytes) -> Request:
         http.path,
         http.host,
         http.headers or _from_header_map(http.header_map.headers),
-        said["destination"] if "destination" in said else "",
+        said["destination"] if "destination" in said else "",  # noqa: SIM401
         unmatched == "passthrough",
         "underscores" in said and said["underscores"] == "refused",
         "preflight" in said and said["preflight"] == "answered",

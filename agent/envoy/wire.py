@@ -87,8 +87,7 @@ def _frame(
     options = [(_HEADERS, name, _OVERWRITE) for name in names]
     removed = b"".join(_field(_HEADERS_TO_REMOVE, name.encode()) for name in remove)
     options += [
-        (_RESPONSE_HEADERS_TO_ADD, name, _APPEND if name in JOINED else _OVERWRITE)
-        for name in told
+        (_RESPONSE_HEADERS_TO_ADD, name, _APPEND if name in JOINED else _OVERWRITE) for name in told
     ]
     of_options = sizes[: len(options)]
     before = [

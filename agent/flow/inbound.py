@@ -83,7 +83,7 @@ class Inbound:
         caller = self._caller(request, rule, facts, moment)
         if isinstance(caller, Denial):
             return Decision(self._turned_away(caller, request, rule, facts, moment), facts)
-        transaction = None
+        transaction: Verified | Denial | None = None
         if self.transactions is not None:
             transaction = self.transactions.came_with(request, caller, moment)
             if isinstance(transaction, Denial):
@@ -166,7 +166,7 @@ class Inbound:
         stamp = self.badge.stamp(verified)
         facts.txn, facts.dropped_headers = caller.txn, stamp.dropped
         baggage, tracestate = with_handle(ids.handle, ids.baggage, ids.tracestate)
-        names = _ALWAYS
+        names: tuple[str, ...] = _ALWAYS
         values: tuple[str, ...] = (
             *(caller.txn, ids.request_id, ids.traceparent, ids.handle, baggage, tracestate),
         )

@@ -158,7 +158,7 @@ class Connection:
         """
         high, low, kind, flags, same, compressed, length = _DATA.unpack_from(data, end)
         size = high << 8 | low
-        past = end + 9 + size
+        past: int = end + 9 + size
         if (
             kind != frames.DATA
             or flags != frames.END_STREAM
