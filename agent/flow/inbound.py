@@ -83,11 +83,12 @@ class Inbound:
         caller = self._caller(request, rule, facts, moment)
         if isinstance(caller, Denial):
             return Decision(self._turned_away(caller, request, rule, facts, moment), facts)
-        transaction: Verified | Denial | None = None
+        transaction = None
         if self.transactions is not None:
-            transaction = self.transactions.came_with(request, caller, moment)
-            if isinstance(transaction, Denial):
-                return Decision(transaction, facts)
+            came = self.transactions.came_with(request, caller, moment)
+            if isinstance(came, Denial):
+                return Decision(came, facts)
+            transaction = came
         return self._let_in(caller, transaction, request, ids, facts, strip, moment)
 
     def _caller(
