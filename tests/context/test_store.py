@@ -294,3 +294,36 @@ def test_of_those_who_gave_up_their_places_as_many_are_known_as_there_are_places
     assert len(store._pushed_out) <= 10
     assert store.left_by_another(caller("user-129", 500, trace="t"), NOW)
     assert store.left_by_another(caller("user-100", 500, trace="t"), NOW), "others left as well"
+
+
+def test_a_caller_is_found_at_once_and_also_when_many_came_after(caller: MakeCaller) -> None:
+    store = ContextStore(1000)
+    came = [caller("anna", number) for number in range(100)]
+    for number, one in enumerate(came):
+        store.remember(one)
+        assert store.by_handle(one.handle, NOW) is one
+        assert store.by_request_id(came[number // 2].request_id, NOW) is came[number // 2]
+    other = ContextStore(1000)
+    for one in came:
+        other.remember(one)
+    assert [other.by_handle(one.handle, NOW) for one in came] == came
+    assert len(other) == 100
+
+
+@pytest.mark.must(29)
+def test_threads_that_look_for_callers_of_others_find_them_all(caller: MakeCaller) -> None:
+    """Whoever files takes a caller off the list only once it is found under its ids."""
+    store = ContextStore(100_000)
+    came = [caller("anna", number) for number in range(4000)]
+    missed: list[Caller] = []
+
+    def look(some: list[Caller]) -> None:
+        for one in some:
+            store.remember(one)
+            if store.by_handle(one.handle, NOW) is not one:
+                missed.append(one)
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(look, [came[at::4] for at in range(4)]))
+    assert missed == []
+    assert len(store) == 4000

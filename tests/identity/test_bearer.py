@@ -3,7 +3,7 @@
 import pytest
 
 from agent.errors import Denial, Reason
-from agent.identity.bearer import MAX_TOKEN, one_bearer
+from agent.identity.bearer import MAX_TOKEN, Bearers, one_bearer
 
 MISSING, MALFORMED = Reason.MISSING_TOKEN, Reason.MALFORMED_TOKEN
 
@@ -67,3 +67,27 @@ def test_no_denial_repeats_what_was_sent() -> None:
         found = one_bearer(header)
         assert isinstance(found, Denial)
         assert "s3cret" not in found.detail
+
+
+HEADERS = [
+    "Bearer abc",
+    "bearer abc",
+    "Bearer abc,Bearer abc",
+    "Basic abc",
+    "",
+    "Bearer " + "a" * 5000,
+]
+
+
+def test_a_header_that_comes_again_reads_as_it_did_the_first_time() -> None:
+    bearers = Bearers()
+    for _ in range(3):
+        assert [bearers.one(header) for header in HEADERS] == [one_bearer(h) for h in HEADERS]
+
+
+@pytest.mark.must(42)
+def test_of_endless_headers_few_are_kept() -> None:
+    bearers = Bearers()
+    for number in range(5000):
+        bearers.one(f"Bearer {number}")
+    assert len(bearers._read) <= 1024

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -92,7 +93,7 @@ def test_a_token_that_does_not_say_when_it_was_issued_may_have_been_issued_befor
 
 def test_an_absent_claim_matches_nothing() -> None:
     bare = principal(subject="x", client="", tenant="")
-    empty = Principal(**{name: getattr(bare, name) for name in bare.__slots__} | {"claims": {}})
+    empty = replace(bare, claims={})
     entries = [Entry(session="s1"), Entry(token_id="None"), Entry(client="None"), Entry(tenant="-")]
     assert Revocations(entries).find(empty, NOW) is None
 
