@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple, TypeGuard
 
 from agent.errors import Denial, Reason
@@ -119,8 +120,18 @@ def words(claims: Claims, name: str) -> frozenset[str]:
     """A claim of several values: a list of strings, or a string with spaces between them."""
     value = claims.get(name)
     if isinstance(value, str):
-        return frozenset(value.split(" ")) - {""}  # RFC 6749 §3.3: a space and nothing else
-    return frozenset(value) if _is_texts(value) else frozenset()
+        return _split(value)
+    return _together(tuple(value)) if value and _is_texts(value) else _NONE
+
+
+# Few combinations are given to many: they are made once, and held once.
+_NONE: frozenset[str] = frozenset()
+_together: Callable[[tuple[str, ...]], frozenset[str]] = lru_cache(maxsize=256)(frozenset)
+
+
+@lru_cache(maxsize=256)
+def _split(value: str) -> frozenset[str]:
+    return frozenset(value.split(" ")) - {""}  # RFC 6749 §3.3: a space and nothing else
 
 
 def at(claims: Claims, path: str) -> Any:

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 MAX_DEPTH = 16
 
+_SPACE = " \t\n\r"  # RFC 8259 §2, and no other
 _STRUCTURE = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -32,12 +33,15 @@ def strict_object(raw: bytes) -> dict[str, Any]:
         raise NotStrict("it starts with a byte order mark")
     if _deeper_than(text, MAX_DEPTH):
         raise NotStrict(f"it is nested deeper than {MAX_DEPTH}")
+    text = text.strip(_SPACE)
     try:
-        value = _DECODER.decode(text)
+        value, end = _DECODER.raw_decode(text)
     except NotStrict:
         raise
     except (ValueError, RecursionError):
         raise NotStrict("it is not JSON") from None
+    if end != len(text):
+        raise NotStrict("it is not JSON")
     if not isinstance(value, dict):
         raise NotStrict("it is not a JSON object")
     if "\\u" in text and _has_lone_surrogate(value):

@@ -160,6 +160,14 @@ def test_values_are_read_exactly() -> None:
     assert words({"s": "a\tb"}, "s") == {"a\tb"}
     assert words({"s": ["a b", "c"]}, "s") == {"a b", "c"}
     assert words({"s": ""}, "s") == words({}, "s") == words({"s": 1}, "s") == frozenset()
+    assert words({"s": []}, "s") == words({"s": ["a", 1]}, "s") == words({"s": None}, "s") == set()
+    assert words({"s": [""]}, "s") == {""}
+
+
+def test_what_many_tokens_say_is_held_once() -> None:
+    assert words({"s": "a b"}, "s") is words({"s": "a b"}, "s")
+    assert words({"s": ["b", "a"]}, "s") is words({"s": ["b", "a"]}, "s")
+    assert words({"s": ["a b"]}, "s") == {"a b"}  # and not what the text "a b" says
 
 
 NESTED: dict[str, Any] = {

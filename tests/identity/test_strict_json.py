@@ -46,6 +46,11 @@ def nested(depth: int) -> bytes:
         pytest.param(b"[]", id="a list"),
         pytest.param(b"1", id="a number"),
         pytest.param(b"{} {}", id="two objects"),
+        pytest.param(b" \n", id="white space"),
+        pytest.param(b"\x0b{}", id="a vertical tab before it"),
+        pytest.param(b"{}\x0c", id="a form feed after it"),
+        pytest.param(b"\xc2\xa0{}", id="a no-break space before it"),
+        pytest.param(b"{}\xe2\x80\xa8", id="a line separator after it"),
         pytest.param(b"{},", id="trailing comma"),
         pytest.param(b'{"a":1,}', id="trailing comma inside"),
         pytest.param(b"{'a':1}", id="single quotes"),
@@ -96,6 +101,42 @@ json_values = st.recursive(
 @given(st.dictionaries(st.text(), json_values, max_size=4))
 def test_what_json_writes_is_read_back(value: dict[str, object]) -> None:
     assert strict_object(json.dumps(value).encode()) == value
+
+
+MEMBERS = st.recursive(
+    st.lists(st.tuples(st.sampled_from("abcde"), st.just(1)), max_size=5),
+    lambda inner: st.lists(st.tuples(st.sampled_from("abcde"), inner | st.just(1)), max_size=4),
+    max_leaves=6,
+)
+
+
+def written(members: object) -> str:
+    """Members, or a number, as JSON; a name as it is or as an escape."""
+    if not isinstance(members, list):
+        return str(members)
+    names = [name if at % 2 else f"\\u{ord(name):04x}" for at, (name, _) in enumerate(members)]
+    inside = (f'"{name}":{written(v)}' for name, (_, v) in zip(names, members, strict=True))
+    return "{" + ",".join(inside) + "}"
+
+
+def twice(members: object) -> bool:
+    """Whether a name stands twice in one of these objects."""
+    if not isinstance(members, list):
+        return False
+    names = [name for name, _ in members]
+    return len(set(names)) < len(names) or any(twice(value) for _, value in members)
+
+
+@pytest.mark.must(6)
+@settings(max_examples=500, deadline=None)
+@given(MEMBERS)
+def test_an_object_is_refused_exactly_when_some_member_occurs_twice(members: object) -> None:
+    refused = False
+    try:
+        strict_object(written(members).encode())
+    except NotStrict:
+        refused = True
+    assert refused is twice(members)
 
 
 @settings(max_examples=300, deadline=None)

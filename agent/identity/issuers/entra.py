@@ -120,14 +120,15 @@ class EntraIssuer:
         )
         if denial:
             return denial
-        if not text(claims, "oid"):
+        oid = text(claims, "oid")
+        if not oid:
             return invalid("The token has no object id.")
-        kind = caller_kind(claims, text(claims, "oid"))
+        kind = caller_kind(claims, oid)
         if kind is None:
             return invalid("The token has neither scopes nor an application as its subject.")
         return Principal(
             kind=kind,
-            subject=text(claims, "oid"),
+            subject=oid,
             tenant=text(claims, "tid"),
             issuer=signed.issuer,
             issuer_name=self.name,
