@@ -79,8 +79,11 @@ def is_time(value: object) -> TypeGuard[float]:
     return 0 <= value <= LATEST  # false for NaN too
 
 
+_STR = {str}
+
+
 def _is_texts(value: object) -> TypeGuard[list[str]]:
-    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+    return isinstance(value, list) and {*map(type, value)} <= _STR
 
 
 @dataclass(frozen=True, slots=True)

@@ -203,14 +203,14 @@ class Verifier:
 
     def _locate(self, iss: str, claims: Claims) -> tuple[Entry, Source] | Denial:
         """SECURITY.md 10: whose token it is decides whose keys are looked at, and no others."""
-        denial = Denial(Reason.UNTRUSTED_ISSUER, "The token's issuer is not trusted here.")
+        nearly: Denial | None = None
         for entry in self._entries:
             found = entry.locate(iss, claims, self._issuer)
             if isinstance(found, Document):
                 return entry, self._source(found)
-            if isinstance(found, Denial) and denial.reason is Reason.UNTRUSTED_ISSUER:
-                denial = found
-        return denial
+            if nearly is None or nearly.reason is Reason.UNTRUSTED_ISSUER:
+                nearly = found or nearly
+        return nearly or Denial(Reason.UNTRUSTED_ISSUER, "The token's issuer is not trusted here.")
 
     def _issuer(self, document: Document) -> str | None:
         return self._source(document).issuer()

@@ -160,8 +160,9 @@ def caller_kind(claims: Claims, *application_subjects: str) -> Kind | None:
 
 def _other_tenant(signed: Signed) -> Denial | None:
     """The token's `tid` is the tenant in whose name its `iss` was matched."""
-    tid = text(signed.claims, "tid")
-    if not _GUID.fullmatch(tid) or (signed.document.tenant and tid != signed.document.tenant):
+    tid, known = text(signed.claims, "tid"), signed.document.tenant
+    # A configured tenant is in lower case; of any other, the form must be asked.
+    if tid != known if known else not _GUID.fullmatch(tid):
         return invalid("The token's tenant is not that of its issuer.")
     return None
 
