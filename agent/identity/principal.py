@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, NewType
+from typing import Any, NamedTuple, NewType
 
 RawToken = NewType("RawToken", str)
 """A bearer token as it came in, a compact JWS or opaque, not yet checked by anyone."""
@@ -76,8 +76,7 @@ class Principal:
         return self.tenant or self.issuer
 
 
-@dataclass(frozen=True, slots=True)
-class Verified:
+class Verified(NamedTuple):
     """Proof that a token's signature, issuer, audience and form were checked.
 
     Only `agent.identity.verifier` and `agent.identity.introspection` make one. Its time window
@@ -85,8 +84,11 @@ class Verified:
     `key_id` is empty where a server vouched for it and no key.
     """
 
-    token: RawToken = field(repr=False)
+    token: RawToken
     token_hash: bytes
     principal: Principal
     key_id: str
     not_before: float
+
+    def __repr__(self) -> str:
+        return f"Verified({self.token_hash.hex()[:16]}, {self.principal!r})"

@@ -6,7 +6,6 @@ import re
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -268,7 +267,7 @@ def test_a_token_that_entra_no_longer_accepts_is_401(
     token = who.verified.token
     cut = came_with(token)
     assert cut.verified
-    forged = cut._replace(verified=replace(cut.verified, token=token[:-8] + "AAAAAAAA"))
+    forged = cut._replace(verified=cut.verified._replace(token=token[:-8] + "AAAAAAAA"))
     assert _refusal(obo, forged).reason is Reason.INVALID_TOKEN
 
 

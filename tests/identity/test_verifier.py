@@ -332,6 +332,16 @@ def test_no_denial_repeats_the_token(world: Any, ring: Any) -> None:
     assert "s3cret" not in repr(found)
 
 
+@pytest.mark.must(45)
+def test_what_was_verified_shows_neither_token_nor_claims(world: Any, ring: Any) -> None:
+    token = ring.mint("rsa", CLAIMS | {"name": "s3cret"}, kid="rsa")
+    found = world.verify(token)
+    assert isinstance(found, Verified)
+    for shown in (repr(found), f"{found}", f"{found.principal!s}", str([found])):
+        assert "s3cret" not in shown
+        assert token.rpartition(".")[2] not in shown
+
+
 # One verifier for all examples: what one example leaves in the cache must not help another.
 @pytest.fixture(scope="module")
 def genuine(ring: Any) -> tuple[Verifier, str, Instant]:
