@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from agent.envoy.lean.streams import Call
@@ -49,6 +49,8 @@ BODIES = [
     bytes(16_385),
 ]
 
+GREETING = 20  # the last stream that it took, and one
+
 Piece = tuple[int, int, int, bytes]
 
 streams = st.sampled_from([1, 3, 5, 7, 9, 2, 0, 0x80000001 | 10])
@@ -77,8 +79,8 @@ talks = st.lists(
 def told(pieces: list[bytes], greeted: bool) -> tuple[list[Call], list[Frame], bool, int, int]:
     """What a connection makes of *pieces*, each a read of its own."""
     peer = FakePeer(settings=b"" if greeted else None)
-    if greeted:  # blocks that it will know
-        for number, block in enumerate(BLOCKS[:4]):
+    if greeted:  # what it has read twice it knows
+        for number, block in enumerate(BLOCKS[:5] * 2):
             peer.say(frame(HEADERS, END_HEADERS, 1 + 2 * number, block))
             peer.say(frame(RST, 0, 1 + 2 * number, long(8)))
         peer.connection.outgoing()
@@ -92,22 +94,31 @@ def told(pieces: list[bytes], greeted: bool) -> tuple[list[Call], list[Frame], b
 def later(piece: Piece) -> bytes:
     """*piece* on a stream after those of the greeting."""
     kind, flags, stream, payload = piece
-    return frame(kind, flags, stream + 8 if stream else 0, payload)
+    return frame(kind, flags, stream + GREETING if stream else 0, payload)
 
 
+@example([(HEADERS, END_HEADERS, 1, USUAL), (DATA, 0, 1, GOOD)])
+@example([(HEADERS, END_HEADERS, 1, USUAL), (0x42, END_STREAM, 1, GOOD)])
+@example([(HEADERS, 0, 1, USUAL), (HEADERS, END_HEADERS, 3, USUAL), (DATA, 1, 3, GOOD)])
+@settings(max_examples=400)
 @given(talks)
 @example([(HEADERS, END_HEADERS, 1, USUAL), (DATA, END_STREAM, 1, GOOD)])
 @example([(HEADERS, END_HEADERS, 1, USUAL), (DATA, END_STREAM, 1, GOOD), (DATA, 1, 1, GOOD)])
+@example([(HEADERS, END_HEADERS, 1, USUAL), (HEADERS, 4, 3, USUAL), (DATA, END_STREAM, 1, GOOD)])
+@example([(HEADERS, END_HEADERS, 1, USUAL), (DATA, END_STREAM, 1, envelope(b"abc", 1))])
+@example([(HEADERS, END_HEADERS, 1, BLOCKS[2]), (DATA, END_STREAM, 1, GOOD)])
+@example([(HEADERS, END_HEADERS, 1, BLOCKS[2]), (DATA, END_STREAM, 1, envelope(b"a"))])
+@example([(HEADERS, END_HEADERS, 1, BLOCKS[4]), (DATA, END_STREAM, 1, GOOD)])
 def test_it_makes_no_difference_how_much_comes_with_one_read(pieces: list[Piece]) -> None:
     frames = [later(piece) for piece in pieces]
     assert told([b"".join(frames)], greeted=True) == told(frames, greeted=True)
 
 
 def test_a_call_in_one_go_is_answered_and_held_no_longer() -> None:
-    pieces = frame(HEADERS, END_HEADERS, 9, USUAL) + frame(DATA, END_STREAM, 9, GOOD)
+    pieces = frame(HEADERS, END_HEADERS, 21, USUAL) + frame(DATA, END_STREAM, 21, GOOD)
     calls, heard, closing, left, held = told([pieces], greeted=True)
-    assert [(call.stream, call.message) for call in calls] == [(9, b"abc")]
-    assert [each.stream for each in heard] == [9, 9, 9]
+    assert [(call.stream, call.message) for call in calls] == [(21, b"abc")]
+    assert [each.stream for each in heard] == [21, 21, 21]
     assert (closing, left, held) == (False, 0, 0)
 
 
