@@ -114,6 +114,13 @@ def test_it_makes_no_difference_how_much_comes_with_one_read(pieces: list[Piece]
     assert told([b"".join(frames)], greeted=True) == told(frames, greeted=True)
 
 
+def test_a_read_may_end_anywhere() -> None:
+    call = frame(HEADERS, END_HEADERS, 21, USUAL) + frame(DATA, END_STREAM, 21, GOOD)
+    expected = told([call], greeted=True)
+    for at in range(1, len(call)):
+        assert told([call[:at], call[at:]], greeted=True) == expected
+
+
 def test_a_call_in_one_go_is_answered_and_held_no_longer() -> None:
     pieces = frame(HEADERS, END_HEADERS, 21, USUAL) + frame(DATA, END_STREAM, 21, GOOD)
     calls, heard, closing, left, held = told([pieces], greeted=True)
