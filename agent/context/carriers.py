@@ -7,7 +7,7 @@ applications that forward headers themselves (ENVOY.md, measured).
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import unquote_plus
 
 HANDLE_HEADER = "x-attache-context"
@@ -28,8 +28,7 @@ _MAX_STATE = 512  # W3C Trace Context §3.3.1.5: at least this much should be pa
 _MAX_STATE_MEMBERS = 32
 
 
-@dataclass(frozen=True, slots=True)
-class Carried:
+class Carried(NamedTuple):
     """Every handle found in a request's headers, each once, and the other carriers."""
 
     handles: tuple[str, ...]
@@ -39,9 +38,12 @@ class Carried:
 
 def read(baggage: str, tracestate: str, header: str, request_id: str, traceparent: str) -> Carried:
     """Collect the carriers of an outbound request; absent headers are empty strings."""
-    found = dict.fromkeys(_members(baggage) + _members(tracestate))
-    found.update(dict.fromkeys(part.strip() for part in header.split(",") if part.strip()))
-    return Carried(tuple(found), request_id, trace_id(traceparent))
+    found = [part.strip() for part in header.split(",") if part.strip()] if header else []
+    if baggage or tracestate:
+        found = _members(baggage) + _members(tracestate) + found
+    if len(found) > 1:
+        found = list(dict.fromkeys(found))
+    return Carried(tuple(found), request_id, trace_id(traceparent) if traceparent else "")
 
 
 def trace_id(traceparent: str) -> str:

@@ -27,7 +27,14 @@ from agent.credentials.managed_identity import (
     managed_identities,
     workload_identities,
 )
-from agent.credentials.mint import Grant, Minter, Rules, enters_twice, too_many_hops
+from agent.credentials.mint import (
+    Grant,
+    Minted,
+    Minter,
+    Rules,
+    enters_twice,
+    too_many_hops,
+)
 from agent.credentials.own_token import OwnToken
 from agent.credentials.secret_file import FileKey
 from agent.credentials.shared import Shared, share
@@ -186,16 +193,15 @@ class Credentials:
         return too_many_hops(verified.principal, tokens.max_hops if tokens else 8)
 
     @property
-    def swap(self) -> Callable[[Caller, Moment], str | Denial] | None:
+    def swap(self) -> Callable[[Caller, Moment], Minted | Denial] | None:
         """What gives the application a token of ours; None where it sees the caller's own."""
         minter = self.minter
         if self._config.inbound.forward != "internal" or minter is None:
             return None
         grant = Grant(_own_audience(self._config), None, _SHOWN_INSIDE, inside=True)
 
-        def swapped(caller: Caller, moment: Moment) -> str | Denial:
-            minted = minter.mint(grant, caller, None, moment.now)
-            return minted if isinstance(minted, Denial) else minted.token
+        def swapped(caller: Caller, moment: Moment) -> Minted | Denial:
+            return minter.mint(grant, caller, None, moment.now)
 
         return swapped
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from agent.context.caller import Caller
 from agent.errors import Denial
@@ -11,8 +10,7 @@ from agent.identity.principal import Kind
 from agent.moment import Moment
 
 
-@dataclass(frozen=True, slots=True)
-class Injection:
+class Injection(NamedTuple):
     """The headers that carry a credential, and as whom it speaks (None: as nobody).
 
     `headers` is never logged. `expires_at` is in UTC seconds.

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import quote
 
 from agent.context.caller import Caller
@@ -36,8 +37,7 @@ class Rules:
     trust_domain: str
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(NamedTuple):
     """What one destination gets. `scopes` None: the caller's own, all of them.
 
     `inside` is a token that does not leave this workload: it takes no hop.
@@ -202,6 +202,14 @@ class Minted:
 
     token: str = field(repr=False)
     expires_at: float
+    _digest: bytes = field(default=b"", init=False, repr=False, compare=False)
+
+    @property
+    def digest(self) -> bytes:
+        """The SHA-256 of the token, computed once."""
+        if not self._digest:
+            object.__setattr__(self, "_digest", hashlib.sha256(self.token.encode()).digest())
+        return self._digest
 
 
 _Cached = tuple[Minted, float]

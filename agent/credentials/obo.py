@@ -92,7 +92,7 @@ def unfit(verified: Verified, client: EntraClient) -> Denial | None:
     audience = principal.claims.get("aud")
     # A v2 audience is always the client id (ENTRA.md §1): another one cannot be meant for us.
     ours = client.identity.client_id.lower()
-    if isinstance(audience, str) and _GUID.fullmatch(audience) and audience.lower() != ours:
+    if isinstance(audience, str) and audience.lower() != ours and _GUID.fullmatch(audience):
         return Denial(
             Reason.INTERNAL_ERROR,
             "the credential of this destination is misconfigured: the caller's token is meant for "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from agent.errors import Reason
 
@@ -14,8 +15,7 @@ OVERHEAD = 1024
 _LEAST_LEFT, _MOST_LEFT = 0.1, 0.2
 
 
-@dataclass(frozen=True, slots=True)
-class CacheKey:
+class CacheKey(NamedTuple):
     """What distinguishes one obtained token from every other (SECURITY.md 27).
 
     `authority` is where it comes from, `assertion` the SHA-256 of the user's token (empty for the

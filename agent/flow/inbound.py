@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from agent.context.caller import Caller
 from agent.context.carriers import HANDLE_HEADER, with_handle
 from agent.context.store import ContextStore
+from agent.credentials.mint import Minted
 from agent.credentials.transaction import HEADER as TXN_TOKEN
 from agent.errors import Denial, Reason
 from agent.flow.correlation import Correlation, Randomness, inbound_correlation
@@ -27,7 +27,7 @@ from agent.policy.routes import Routes, Rule
 Verify = Callable[[RawToken, Moment], Verified | Denial]
 Revoked = Callable[[Verified, float], Denial | None]
 ChainCheck = Callable[[Verified], Denial | None]
-Swap = Callable[[Caller, Moment], str | Denial]
+Swap = Callable[[Caller, Moment], Minted | Denial]
 """Gives the token that the application sees instead of the caller's."""
 
 _TXN_VARIANTS = underscored((TXN_TOKEN,))
@@ -151,18 +151,17 @@ class Inbound:
         strip: Part,
         moment: Moment,
     ) -> Decision:
-        shown: str | Denial = ""  # an unverified token must not look like a verified one
-        given, swapped = b"", False
-        if verified is not None and self.forward != "none":
-            swapped = self.forward != "original"
+        shown, given = "", b""  # an unverified token must not look like a verified one
+        if verified is not None and self.forward == "original":
             shown, given = verified.token, verified.token_hash
         caller = _caller(verified, transaction, ids, moment.now, given)
+        swapped = verified is not None and self.forward not in ("original", "none")
         if swapped:
-            shown = self._swapped(caller, moment)
-            if isinstance(shown, Denial):
-                return Decision(shown, facts)
-            given = hashlib.sha256(shown.encode()).digest()
-            caller = _caller(verified, transaction, ids, moment.now, given)
+            minted = self._swapped(caller, moment)
+            if isinstance(minted, Denial):
+                return Decision(minted, facts)
+            shown = minted.token
+            caller = _caller(verified, transaction, ids, moment.now, minted.digest)
         self.store.remember(caller)
         stamp = self.badge.stamp(verified)
         facts.txn, facts.dropped_headers = caller.txn, stamp.dropped
@@ -193,7 +192,7 @@ class Inbound:
             return facts.carried.others
         return self.door.others(request) if self.door is not None else None
 
-    def _swapped(self, caller: Caller, moment: Moment) -> str | Denial:
+    def _swapped(self, caller: Caller, moment: Moment) -> Minted | Denial:
         """The token that the application sees instead of the caller's."""
         if self.swap is None:
             raise ValueError(f"inbound.forward is {self.forward}, but nothing mints that token")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from agent import challenge
 from agent.context import carriers
@@ -59,6 +59,11 @@ class Outbound:
     stripped: Part
     recognise: Recognise
     revoked: Revoked
+    kept: frozenset[str] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Know as a set what is stripped."""
+        object.__setattr__(self, "kept", frozenset(self.stripped.remove))
 
     def decide(self, request: Request, moment: Moment) -> Decision:
         """Decide on one call of the application. Every path but the last denies."""
@@ -113,12 +118,13 @@ class Outbound:
 
     def caller(self, request: Request, relayed: bytes | None, now: float) -> Caller | Denial | None:
         """Who stands behind a call, by all that it carries; *relayed*: of its bearer token."""
+        header = request.header
         carried = carriers.read(
-            baggage=request.header("baggage"),
+            baggage=header("baggage"),
             tracestate=request.tracestate,
-            header=request.header(carriers.HANDLE_HEADER),
-            request_id=request.header("x-request-id"),
-            traceparent=request.header("traceparent"),
+            header=header(carriers.HANDLE_HEADER),
+            request_id=header("x-request-id"),
+            traceparent=header("traceparent"),
         )
         return resolve(carried, relayed, self.store, now)
 
@@ -147,14 +153,14 @@ class Outbound:
         removed = []
         lists = (("baggage", request.header("baggage")), ("tracestate", request.tracestate))
         for name, value in lists:
-            rest = carriers.without_handle(value)
+            rest = carriers.without_handle(value) if value else ""
             if rest and rest != request.header(name):
                 headers[name] = rest
             elif value and not rest:
                 removed.append(name)
-        removed.extend(name for name in scrub if name not in headers)
+        removed += [name for name in scrub if name not in headers]
         stripped = self.stripped
-        if not headers.keys().isdisjoint(stripped.remove):  # a credential in such a header wins
+        if not self.kept.isdisjoint(headers):  # a credential in such a header wins
             stripped = Part(remove=tuple(n for n in stripped.remove if n not in headers))
         own = Own(tuple(headers), tuple(headers.values()), tuple(removed))
         return Allow(own, (stripped,))
@@ -162,6 +168,8 @@ class Outbound:
 
 def bearer_hash(authorization: str) -> bytes | None:
     """SHA-256 of a relayed bearer token, None where there is none."""
+    if not authorization:
+        return None
     parts = authorization.split()
     if len(parts) != 2 or parts[0].lower() != "bearer":
         return None

@@ -18,7 +18,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 
 from agent.errors import Reason
-from agent.telemetry.tally import Decisions
+from agent.telemetry.tally import Decisions, Words
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 MAX_SERIES = 4096  # of one counter: far above any configuration, far below any flood
@@ -48,9 +48,10 @@ class Metrics:
             "Requests to token endpoints.",
             ("identity", "result"),
         )
-        self._links = self._counter(
-            "attache_link_total", "How an outbound call found its caller.", ("outcome",)
+        self._links = Words(
+            "attache_link_total", "How an outbound call found its caller.", "outcome"
         )
+        self.registry.register(self._links)
         self._sessions = self._counter(
             "attache_sessions_total", "What happened to sessions of people who sign in.", ("event",)
         )

@@ -86,6 +86,39 @@ class Decisions(Collector):
         yield histogram
 
 
+class Words(Collector):
+    """Counts words of ours, which are few: a counter with one label."""
+
+    def __init__(self, name: str, text: str, label: str) -> None:
+        self._name, self._text, self._label = name, text, label
+        self._notes: deque[str] = deque()
+        self._lock = threading.Lock()
+        self._counts: dict[str, int] = {}
+
+    def add(self, word: str) -> None:
+        """Count *word*."""
+        notes = self._notes
+        notes.append(word)
+        if len(notes) >= _AT_ONCE:
+            with self._lock:
+                self._add_up()
+
+    def _add_up(self) -> None:
+        for _ in range(len(self._notes)):
+            word = self._notes.popleft()
+            self._counts[word] = self._counts.get(word, 0) + 1
+
+    def collect(self) -> Iterable[Metric]:
+        """What Prometheus reads."""
+        with self._lock:
+            self._add_up()
+            counts = dict(self._counts)
+        family = CounterMetricFamily(self._name, self._text, labels=(self._label,))
+        for word, count in counts.items():
+            family.add_metric((word,), count)
+        yield family
+
+
 class _Times:
     """How many fell into each bucket (the last: above every bound), and their sum in seconds."""
 

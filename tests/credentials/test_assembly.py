@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import hashlib
 import importlib
 import json
 import logging
@@ -20,6 +21,7 @@ from agent.credentials.credential import Injection
 from agent.credentials.forward import Forward
 from agent.credentials.internal import InternalCredential
 from agent.credentials.keyring import new_key
+from agent.credentials.mint import Minted
 from agent.credentials.none import NoCredential
 from agent.credentials.obo import OnBehalfOf
 from agent.credentials.token_exchange import TokenExchange
@@ -253,9 +255,10 @@ def test_the_application_is_given_a_token_of_ours_only_if_that_is_written(
     swap = build(configure(inbound={"forward": "internal"})).swap
     assert swap
     for who, kind in ((caller("theirs"), "user"), (app(token="its"), "app")):
-        token = swap(who, MOMENT)
-        assert isinstance(token, str)
-        jws = jose.parse(token)
+        minted = swap(who, MOMENT)
+        assert isinstance(minted, Minted)
+        assert minted.digest == hashlib.sha256(minted.token.encode()).digest()
+        jws = jose.parse(minted.token)
         assert jws
         assert (jws.claims["aud"], jws.claims["idtyp"]) == ("task-api", kind)
         assert jws.claims["scope"] == "access_as_user"

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from agent.config.routes import Route
 from agent.context.carriers import read
 from agent.context.store import ContextStore
+from agent.credentials.mint import Minted
 from agent.errors import Denial, Reason
 from agent.flow.decision import Allow, Decision
 from agent.flow.headers import IDENTITY, OVERRIDES, Badge, underscored
@@ -54,8 +55,8 @@ class FakeSwap:
 
     refusal: Denial | None = None
 
-    def __call__(self, caller: Any, moment: Moment) -> str | Denial:
-        return self.refusal or f"minted-for-{caller.handle}"
+    def __call__(self, caller: Any, moment: Moment) -> Minted | Denial:
+        return self.refusal or Minted(f"minted-for-{caller.handle}", moment.now + 60)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import pytest
 from agent.config.login import Login
 from agent.config.routes import Route
 from agent.context.store import ContextStore
+from agent.credentials.mint import Minted
 from agent.errors import Denial, Reason
 from agent.flow.decision import Allow, Carried, Redirect
 from agent.flow.headers import Badge
@@ -67,7 +68,9 @@ def inbound(verified, random):
             random=random,
             edge=True,
             forward=forward,
-            swap=(lambda caller, moment: "internal") if forward == "internal" else None,
+            swap=(lambda caller, moment: Minted("internal", 2e9))
+            if forward == "internal"
+            else None,
             door=FakeDoor(token),
         )
 
