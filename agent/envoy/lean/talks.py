@@ -70,6 +70,9 @@ class TalkingConnection(Connection):
         self._outbox.forget(stream)
         self._done(self._outbox.finish(stream, heads.trailers(status, why, metadata)))
 
+    def _whole(self, stream: int, data: bytes, at: int, end: int, calls: list[Call]) -> int:
+        return 0  # nothing here is a call, even where it looks like one
+
     def _head(self, whole: Block, calls: list[Call]) -> None:
         super()._head(whole, calls)
         stream = whole[0]

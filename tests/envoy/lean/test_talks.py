@@ -64,6 +64,12 @@ def test_messages_are_heard_as_soon_as_they_are_whole_however_they_are_cut(peer:
     assert peer.connection.held == 0
 
 
+def test_what_comes_whole_in_one_go_is_heard_like_all_else(peer: Peer) -> None:
+    for stream in (1, 3, 5):  # from the second on, the head is one that was read before
+        said = peer.opens(stream) + data(envelope(b"m"), END_STREAM, stream)
+        assert peer.heard(said) == [(stream, b"m"), (stream, None)]
+
+
 def test_a_compressed_message_is_heard_as_it_was(peer: Peer) -> None:
     opening = peer.opens(1, ("grpc-encoding", "gzip"))
     packed = envelope(gzip.compress(b"plain"), 1)
