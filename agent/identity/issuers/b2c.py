@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from agent.config.issuers import B2C
 from agent.errors import Denial
+from agent.identity.alike import alike
 from agent.identity.claims import TEXT, TEXTS, Claims, misshapen, text, words
 from agent.identity.issuers.document import Document
 from agent.identity.issuers.entra import caller_kind
@@ -79,6 +80,7 @@ class B2CIssuer:
         claims = signed.claims
         if denial := not_an_access_token(signed.header, claims) or misshapen(claims, _SHAPE):
             return denial
+        claims = alike(claims)
         subject = text(claims, "oid", "sub")
         if not subject:
             return invalid("The token has no subject.")

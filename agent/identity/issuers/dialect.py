@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from agent.config import issuers as config
 from agent.errors import Denial
+from agent.identity.alike import alike, one_set
 from agent.identity.claims import Claims, at, text
 from agent.identity.issuers.entry import invalid
 from agent.identity.principal import IssuerKind, Kind, Principal
@@ -48,6 +49,7 @@ class Dialect:
         self, claims: Claims, *, issuer: str, name: str, kind: IssuerKind, expires_at: float
     ) -> Principal | Denial:
         """Make the caller of *claims*, which are proven; refuse what can be read two ways."""
+        claims = alike(claims)
         clients = _named(claims, self.client)
         subject = _first(claims, self.subject)
         tenant = _first(claims, self.tenant)
@@ -75,8 +77,8 @@ class Dialect:
             issuer_name=name,
             issuer_kind=kind,
             client=client,
-            scopes=scopes,
-            roles=roles,
+            scopes=one_set(scopes),
+            roles=one_set(roles),
             expires_at=expires_at,
             claims=claims,
         )

@@ -6,6 +6,7 @@ import re
 
 from agent.config.issuers import Entra
 from agent.errors import Denial, Reason
+from agent.identity.alike import alike
 from agent.identity.claims import TEXT, TEXTS, Claims, misshapen, text, words
 from agent.identity.issuers.document import TEMPLATE, Document
 from agent.identity.issuers.entry import (
@@ -120,6 +121,7 @@ class EntraIssuer:
         )
         if denial:
             return denial
+        claims = alike(claims)
         oid = text(claims, "oid")
         if not oid:
             return invalid("The token has no object id.")

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from agent.config.issuers import Internal
 from agent.errors import Denial
+from agent.identity.alike import alike
 from agent.identity.claims import TEXT, TEXTS, Claims, misshapen, text, transaction, words
 from agent.identity.issuers.document import Document
 from agent.identity.issuers.entry import Issuers, Signed, bound, invalid
@@ -64,6 +65,7 @@ class InternalIssuer:
         )
         if denial:
             return denial
+        claims = alike(claims)
         actors = _actors(claims)
         if isinstance(actors, Denial):
             return actors
