@@ -35,6 +35,7 @@ from agent.credentials.rotation import Ring, merge, published, signer
 
 log = logging.getLogger("attache.keys")
 
+_ES256 = ECDSA(SHA256())  # RFC 7518 §3.4
 LOOK = 2.0  # seconds between two looks at the files
 _MAX_FILE = 16 * 1024
 _MAX_KEYS = 64
@@ -59,7 +60,7 @@ class SigningKey:
 
     def sign(self, message: bytes) -> bytes:
         """The ES256 signature of *message*: r and s, 32 bytes each (RFC 7518 §3.4)."""
-        r, s = decode_dss_signature(self.private.sign(message, ECDSA(SHA256())))
+        r, s = decode_dss_signature(self.private.sign(message, _ES256))
         return r.to_bytes(32, "big") + s.to_bytes(32, "big")
 
     def jwk(self, workload: str) -> dict[str, str]:

@@ -8,6 +8,7 @@ import json
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import quote
 
@@ -191,9 +192,13 @@ class Signer(Protocol):
 
 def signed(claims: Mapping[str, Any], key: Signer, typ: str = "at+jwt") -> str:
     """The compact JWS (RFC 7515 §3.1), typed as RFC 9068 §2.1 says."""
-    header = {"alg": "ES256", "kid": key.kid, "typ": typ}
-    message = f"{_part(_json(header))}.{_part(_json(claims))}".encode("ascii")
-    return f"{message.decode('ascii')}.{_part(key.sign(message))}"
+    message = f"{_header(key.kid, typ)}.{_part(_json(claims))}"
+    return f"{message}.{_part(key.sign(message.encode('ascii')))}"
+
+
+@lru_cache(maxsize=64)
+def _header(kid: str, typ: str) -> str:
+    return _part(_json({"alg": "ES256", "kid": kid, "typ": typ}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,8 +293,11 @@ def _name(
     return (kid, typ, token, *what, caller.txn)
 
 
+_ENCODER = json.JSONEncoder(separators=(",", ":"))  # which `dumps` would make anew each time
+
+
 def _json(value: object) -> bytes:
-    return json.dumps(value, separators=(",", ":")).encode("ascii")
+    return _ENCODER.encode(value).encode("ascii")
 
 
 def _part(content: bytes) -> str:

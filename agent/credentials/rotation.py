@@ -28,11 +28,10 @@ def signer(ring: Ring, now: float, publish_delay: float) -> RingKey | None:
 
     If none is old enough the oldest signs, for somebody must, and it is the best known one.
     """
-    present = sorted(
-        (key for key in ring if key.removed is None), key=lambda key: (key.since, key.name)
-    )
-    if not present:
-        return None
+    present = [key for key in ring if key.removed is None]
+    if len(present) <= 1:
+        return present[0] if present else None
+    present.sort(key=lambda key: (key.since, key.name))
     old_enough = [key for key in present if key.since + publish_delay <= now]
     return old_enough[-1] if old_enough else present[0]
 
