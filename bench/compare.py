@@ -21,7 +21,13 @@ from bench.agent import HERE
 from bench.figures import Figure, interleaved
 from bench.rows import ROWS, Stand
 
-_ROWS = ("inbound hit", "inbound, new token", "gateway hit (internal token)", "outbound hit (obo)")
+_ROWS = (
+    "inbound hit",
+    "inbound, new token",
+    "gateway hit (internal token)",
+    "gateway, token minted each time",
+    "outbound hit (obo)",
+)
 
 
 @contextmanager
