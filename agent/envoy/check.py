@@ -148,13 +148,20 @@ def _shared(written: tuple[str, ...], remove: tuple[str, ...], parts: tuple[Part
     _refuse_bad_names(written, remove)
     for part in parts:
         if not part.encoded:
-            part.written = frozenset(name for name, _ in part.set)
-            part.removed = frozenset(part.remove)
-            _refuse_bad_names(part.written, part.removed)
+            part.written, part.removed = _names(tuple([n for n, _ in part.set]), part.remove)
             part.encoded = _encoded(part)
         if not (part.removed.isdisjoint(written) and part.written.isdisjoint(remove)):
             raise ValueError("a header is set by one part of the answer and removed by another")
     return wire.STATUS_OK + b"".join(part.encoded for part in parts)
+
+
+@lru_cache(maxsize=256)
+def _names(
+    written: tuple[str, ...], removed: tuple[str, ...]
+) -> tuple[frozenset[str], frozenset[str]]:
+    """The names of a part, once it is certain that they may stand together."""
+    _refuse_bad_names(written, removed)
+    return frozenset(written), frozenset(removed)
 
 
 def _refuse_bad_names(written: Collection[str], remove: Collection[str]) -> None:
@@ -166,8 +173,10 @@ def _refuse_bad_names(written: Collection[str], remove: Collection[str]) -> None
 
 def _encoded(part: Part) -> bytes:
     """A part whose names were looked at."""
-    for name, value in part.set:
-        _refuse_bad_value(name, value)
+    text = "".join([value for _, value in part.set])
+    if not (text.isascii() and text.isprintable()):
+        for name, value in part.set:
+            _refuse_bad_value(name, value)
     metadata = wire.metadata(part.metadata) if part.metadata else b""
     return wire.ok_response(part.set, part.remove) + metadata
 

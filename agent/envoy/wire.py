@@ -41,18 +41,20 @@ STATUS_OK = b"\x0a\x00"
 
 def ok_response(headers: Iterable[tuple[str, str]] = (), remove: Iterable[str] = ()) -> bytes:
     """A piece of a CheckResponse that allows, and does this to the headers."""
-    headers = tuple(headers)
-    names, values = tuple(name for name, _ in headers), tuple(value for _, value in headers)
-    return filled(names, tuple(remove), (), (), values)
+    pieces: list[bytes] = []
+    for name, value in headers:  # of so many different sizes that only each by itself comes again
+        text = value.encode()
+        pieces += (_before(_HEADERS, name, len(text)), text, _OVERWRITE)
+    return _field(_OK_RESPONSE, b"".join(pieces) + _removed(tuple(remove)))
 
 
 def metadata(entries: Iterable[tuple[str, str]]) -> bytes:
     """A piece of a CheckResponse with these texts as dynamic metadata."""
-    entries = tuple(entries)
-    frame = _metadata_frame(tuple((key, len(value.encode())) for key, value in entries))
-    pieces = [b""] * (2 * len(entries))
-    pieces[::2], pieces[1::2] = frame, [value.encode() for _, value in entries]
-    return b"".join(pieces)
+    pieces: list[bytes] = []
+    for key, value in entries:
+        text = value.encode()
+        pieces += (_entry(key, len(text)), text)
+    return _field(_DYNAMIC_METADATA, b"".join(pieces)) if pieces else b""
 
 
 def filled(
@@ -85,7 +87,7 @@ def _frame(
 ) -> tuple[str, ...]:
     """What stands around values of these *sizes*, with an empty text where each of them belongs."""
     options = [(_HEADERS, name, _OVERWRITE) for name in names]
-    removed = b"".join(_field(_HEADERS_TO_REMOVE, name.encode()) for name in remove)
+    removed = _removed(remove)
     options += [
         (_RESPONSE_HEADERS_TO_ADD, name, _APPEND if name in JOINED else _OVERWRITE) for name in told
     ]
@@ -109,22 +111,32 @@ def _frame(
 
 
 def _metadata_frame(entries: tuple[tuple[str, int], ...]) -> list[bytes]:
-    """What stands before each value of these keys and sizes.
-
-    Struct.fields is a map: entries of key (1) and Value (2), whose string_value is 3.
-    """
-    before = []
-    for key, size in entries:
-        inner = _TAGS[3] + _length(size)
-        value = _TAGS[2] + _length(len(inner) + size) + inner
-        name = _field(1, key.encode())
-        before.append(_TAGS[1] + _length(len(name) + len(value) + size) + name + value)
+    """What stands before each value of these keys and sizes."""
+    before = [_entry(key, size) for key, size in entries]
     if before:
         total = sum(map(len, before)) + sum(size for _, size in entries)
         before[0] = _TAGS[_DYNAMIC_METADATA] + _length(total) + before[0]
     return before
 
 
+@lru_cache(maxsize=1024)
+def _entry(key: str, size: int) -> bytes:
+    """What stands before one value of metadata.
+
+    Struct.fields is a map: entries of key (1) and Value (2), whose string_value is 3.
+    """
+    inner = _TAGS[3] + _length(size)
+    value = _TAGS[2] + _length(len(inner) + size) + inner
+    name = _field(1, key.encode())
+    return _TAGS[1] + _length(len(name) + len(value) + size) + name + value
+
+
+@lru_cache(maxsize=256)
+def _removed(names: tuple[str, ...]) -> bytes:
+    return b"".join([_field(_HEADERS_TO_REMOVE, name.encode()) for name in names])
+
+
+@lru_cache(maxsize=4096)
 def _before(number: int, name: str, size: int) -> bytes:
     """What stands before a value of *size* bytes: few names and sizes, written again and again."""
     header = _field(1, name.encode()) + b"\x12" + _length(size)
