@@ -14,7 +14,7 @@ from typing import Literal
 
 from agent.envoy import check, mistakes
 from agent.errors import Denial, Reason
-from agent.flow.decision import Allow, Decision, Facts, Own, Redirect
+from agent.flow.decision import Allow, Decision, Facts, Redirect
 from agent.flow.inbound import Inbound
 from agent.flow.outbound import Outbound
 from agent.flow.problem import Challenger, answer, grpc_answer, page_answer
@@ -227,7 +227,7 @@ def _encode(decision: Decision, request: Request | None, challenger: Challenger)
     return check.deny(write(outcome, correlation_id, challenger), facts.response)
 
 
-_NOTHING = Allow(Own())
+_NOTHING = Allow()
 
 
 def _late() -> Denial:

@@ -57,7 +57,8 @@ def trace_id(traceparent: str) -> str:
 def with_handle(handle: str, baggage: str, tracestate: str) -> tuple[str, str]:
     """Return (baggage, tracestate) that carry *handle* and no other handle of ours."""
     if not (baggage or tracestate):  # as most requests come
-        return f"{MEMBER}={handle}", f"{MEMBER}={handle}"
+        member = f"{MEMBER}={handle}"
+        return member, member
     rest = without_handle(baggage)
     kept = f"{MEMBER}={handle}" + (f",{rest}" if rest else "")
     if len(kept.encode()) > _MAX_BAGGAGE:

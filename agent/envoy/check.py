@@ -126,7 +126,7 @@ def allow(decision: Allow, correlation_id: str, response: Headers = ()) -> bytes
 
     *response* are headers for the caller, which join what the application answers.
     """
-    (names, values, remove, txn), shared = decision
+    names, values, remove, txn, shared = decision
     told: tuple[str, ...] = ("x-correlation-id",)
     if response:
         told = (*told, *[name for name, _ in response])

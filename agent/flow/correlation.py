@@ -39,7 +39,8 @@ def inbound_correlation(request: Request, random: Randomness, edge: bool) -> Cor
     drawn = random(56).hex()  # two characters a byte
     request_id = _uuid4(drawn)
     handle = drawn[32:64]
-    given = "" if edge else request.header("traceparent")
+    header = request.header
+    given = "" if edge else header("traceparent")
     trace = trace_id(given) if given else ""
     if trace:
         traceparent = given
@@ -48,7 +49,7 @@ def inbound_correlation(request: Request, random: Randomness, edge: bool) -> Cor
         trace = drawn[64:96]
         traceparent = f"00-{trace}-{drawn[96:]}-01"
         tracestate = ""
-    said, baggage = ("", "") if edge else (request.header(CORRELATION), request.header("baggage"))
+    said, baggage = ("", "") if edge else (header(CORRELATION), header("baggage"))
     return Correlation(
         (said and transaction(said)) or request_id,
         request_id,

@@ -30,53 +30,45 @@ class Part:
         return f"Part(sets {', '.join(name for name, _ in self.set)})"
 
 
-class Own(NamedTuple):
-    """What one request has to itself: headers to overwrite, names to remove.
+class Allow(NamedTuple):
+    """Let the request pass, with these headers overwritten and those removed.
 
-    Names and values stand apart, for the names are nearly always the same. `txn` is for Envoy's
-    access log, empty where it is not told.
+    What is this request's own: values for the headers *names*, names to `remove`, and the `txn` for
+    Envoy's access log (empty where it is not told). Names and values stand apart, for the names are
+    nearly always the same. `shared` are parts that other requests have too. No name is both written
+    and removed (ENVOY.md: a removal would win).
     """
 
     names: tuple[str, ...] = ()
     values: tuple[str, ...] = ()
-    remove: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
     txn: str = ""
-
-    def __repr__(self) -> str:
-        return f"Own(sets {', '.join(self.names)})"
-
-
-class Allow(NamedTuple):
-    """Let the request pass, with these headers overwritten and those removed.
-
-    No name stands in both (ENVOY.md: a removal would win). `own` is this request's; `shared` are
-    parts that other requests have too.
-    """
-
-    own: Own
     shared: tuple[Part, ...] = ()
 
     @classmethod
     def of(cls, written: Headers, removed: tuple[str, ...], metadata: Headers = ()) -> Allow:
         """An allow with these headers."""
-        return cls(Own(), (Part(written, removed, metadata),))
+        return cls(shared=(Part(written, removed, metadata),))
 
     @property
     def set(self) -> Headers:
         """Every header that is written."""
         shared = tuple(pair for part in self.shared for pair in part.set)
-        return (*zip(self.own.names, self.own.values, strict=True), *shared)
+        return (*zip(self.names, self.values, strict=True), *shared)
 
     @property
     def metadata(self) -> Headers:
         """What Envoy's access log learns."""
         shared = tuple(pair for part in self.shared for pair in part.metadata)
-        return ((("txn", self.own.txn),) if self.own.txn else ()) + shared
+        return ((("txn", self.txn),) if self.txn else ()) + shared
 
     @property
     def remove(self) -> tuple[str, ...]:
         """Every name that is removed."""
-        return self.own.remove + tuple(name for part in self.shared for name in part.remove)
+        return self.removed + tuple(name for part in self.shared for name in part.remove)
+
+    def __repr__(self) -> str:
+        return f"Allow(sets {', '.join(name for name, _ in self.set)})"
 
 
 class Redirect(NamedTuple):

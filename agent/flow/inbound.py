@@ -12,7 +12,7 @@ from agent.credentials.mint import Minted
 from agent.credentials.transaction import HEADER as TXN_TOKEN
 from agent.errors import Denial, Reason
 from agent.flow.correlation import Correlation, Randomness, inbound_correlation
-from agent.flow.decision import Allow, Decision, Facts, Outcome, Own, Part
+from agent.flow.decision import Allow, Decision, Facts, Outcome, Part
 from agent.flow.door import Door
 from agent.flow.headers import CORRELATION, REQUEST_ID, Badge, underscored
 from agent.flow.request import Request
@@ -131,7 +131,8 @@ class Inbound:
         if granted is None:
             return None
         facts.rule, facts.response = rule.pattern, granted
-        return Decision(Allow(Own(txn=facts.txn), (self.badge.stamp(None).part, strip)), facts)
+        nobody = self.badge.stamp(None).part
+        return Decision(Allow(txn=facts.txn, shared=(nobody, strip)), facts)
 
     def _permit(self, verified: Verified, rule: Rule, now: float) -> Permitted | Denial:
         if loop := self.chain(verified):
@@ -183,8 +184,7 @@ class Inbound:
                 names, values = (*names, "cookie"), (*values, others)
             elif others is not None:  # nothing but the session, which goes no further
                 removed = (*removed, "cookie")
-        own = Own(names, values, removed, caller.txn)
-        return Decision(Allow(own, (stamp.part, strip)), facts)
+        return Decision(Allow(names, values, removed, caller.txn, (stamp.part, strip)), facts)
 
     def _other_cookies(self, request: Request, facts: Facts) -> str | None:
         """The Cookie header without the session; None where there is none in it."""

@@ -13,7 +13,7 @@ from agent.context.resolution import Lookup, resolve
 from agent.credentials.credential import Credential, Injection
 from agent.errors import Denial, Reason
 from agent.flow.correlation import Randomness, outbound_correlation
-from agent.flow.decision import Allow, Decision, Facts, Own, Part
+from agent.flow.decision import Allow, Decision, Facts, Part
 from agent.flow.headers import CORRELATION, IDENTITY, underscored
 from agent.flow.request import Request
 from agent.identity.principal import Kind, Verified
@@ -162,8 +162,7 @@ class Outbound:
         stripped = self.stripped
         if not self.kept.isdisjoint(headers):  # a credential in such a header wins
             stripped = Part(remove=tuple(n for n in stripped.remove if n not in headers))
-        own = Own(tuple(headers), tuple(headers.values()), tuple(removed))
-        return Allow(own, (stripped,))
+        return Allow(tuple(headers), tuple(headers.values()), tuple(removed), "", (stripped,))
 
 
 def bearer_hash(authorization: str) -> bytes | None:
