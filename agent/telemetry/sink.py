@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 Item = TypeVar("Item")
 
 BATCH = 512
-GATHER = 0.02  # seconds that a batch gathers: one wake-up of the writer for many records
+GATHER = 0.05  # seconds that a batch gathers: one wake-up of the writer for many records
 RETRY = 1.0  # seconds between attempts on a full disk or a broken pipe
 LOUD = 60.0  # seconds between complaints
 
