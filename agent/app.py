@@ -18,36 +18,35 @@ from agent import __version__
 from agent.admin.server import AdminServer, AdminUnavailable
 from agent.config.attache import Attache
 from agent.config.fields import Address
-from agent.config.loading import ConfigInvalid, load
+from agent.config.loading import ConfigInvalid
+from agent.config.login_rules import written
 from agent.config.watch import Watcher
 from agent.context.store import ContextStore
 from agent.credentials.assembly import Credentials
 from agent.envoy.ads import Ads
 from agent.envoy.delivery import Delivery
 from agent.envoy.pod import Pod
-from agent.envoy.pool import CheckPool
 from agent.envoy.server import UnknownTransport, serve_ads, serve_checks, transport_of
 from agent.envoy.tls import system_bundle
 from agent.expiry.live import issuer_keys, oldest, refresh_tokens, signing_keys
 from agent.expiry.table import Fact
 from agent.expiry.watch import ExpiryWatch
 from agent.footprint import settle
-from agent.identity.fetch import Fetcher
+from agent.groundwork import Groundwork
 from agent.identity.revocation.guard import RevocationGuard
 from agent.identity.trust import Trust
 from agent.judge import Judge, Pipelines
-from agent.login.assembly import Entrance, Surroundings
 from agent.pipelines import pipelines
 from agent.randomness import BufferedRandomness
 from agent.telemetry.audit import AuditLog
 from agent.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
+    from agent.login.assembly import Entrance
     from agent.token_service.service import Face
 
 log = logging.getLogger("attache")
 
-AT_ONCE = 2  # threads that decide at a time; more only wake each other up
 FIRST_KEYS = 2.0  # seconds that a start waits for the first try at every issuer's keys
 NEW_ISSUERS = 5.0  # seconds that a reload waits for the keys of issuers that are new
 GRACE = 5.0  # seconds in which requests in flight may finish after SIGTERM
@@ -61,9 +60,10 @@ class CannotStart(RuntimeError):
 
 
 class App:
-    """One running agent; *probes* is where Envoy answers kubelet for it, in a pod."""
+    """One running agent on *ground*; *probes* is where Envoy answers kubelet for it, in a pod."""
 
-    def __init__(self, path: Path, config: Attache, probes: Address | None = None) -> None:
+    def __init__(self, path: Path, ground: Groundwork, probes: Address | None = None) -> None:
+        config = ground.config
         self._path = path
         self._config = config
         self._started = time.time()
@@ -75,10 +75,7 @@ class App:
         )
         self._contexts = ContextStore(config.agent.max_contexts)
         self._random = BufferedRandomness(os.urandom)
-        # All but four of the threads may wait for somebody.
-        self._pool = CheckPool(AT_ONCE, config.agent.threads - 4)
-        self._fetch = Fetcher()
-        self._trust = self._trust_of(config, None)
+        self._pool, self._fetch, self._trust = ground.pool, ground.fetch, ground.trust
         self._credentials = self._credentials_of(config, None)
         self._metrics.watch_stored_tokens(self._stored_states)
         self._revocation = RevocationGuard(
@@ -210,7 +207,7 @@ class App:
         """What keeps this agent from being ready, a sentence each; empty when it is."""
         sentences = self._trust.missing() + self._credentials.missing()
         sentences.extend(self._revocation.standing().missing)
-        sentences.extend(self._entrance.missing())
+        sentences.extend(self._entrance.missing() if self._entrance else [])
         if self._stopping.is_set():
             sentences.append("the agent is stopping")
         return sentences
@@ -219,7 +216,7 @@ class App:
         """What an operator has to mend although this agent is ready, a sentence each."""
         return [
             *self._revocation.standing().degraded,
-            *self._entrance.degraded(),
+            *(self._entrance.degraded() if self._entrance else []),
             *self._delivery.problems,
             *self._credentials.degraded(),
         ]
@@ -238,25 +235,30 @@ class App:
             "credentials": self._credentials.status(),
             "expiries": self._expiry.documents(),
             "revocation": self._revocation.status(),
-            "sessions": self._entrance.status(),
+            "sessions": self._entrance.status() if self._entrance else None,
             "xds": {**asdict(self._ads.status()), "pushed": self._delivery.pushed},
             "contexts": self._contexts.status(),
         }
 
     def _pipelines(
-        self, config: Attache, trust: Trust, credentials: Credentials, entrance: Entrance
+        self, config: Attache, trust: Trust, credentials: Credentials, entrance: Entrance | None
     ) -> Pipelines:
         revoked = self._revocation.denial
         return pipelines(
             config, trust, credentials, self._contexts, self._random, revoked, entrance
         )
 
-    def _entrance_of(self, config: Attache, previous: Entrance | None) -> Entrance:
+    def _entrance_of(self, config: Attache, previous: Entrance | None) -> Entrance | None:
+        if previous is None and not any(written(config)):
+            return None
+        # the door, its cookies and its pages, for those who let people sign in
+        from agent.login.assembly import Entrance, Surroundings
+
         refusal, waiting = self._revocation.refusal, self._pool.waiting
         around = Surroundings(refusal, self._random, waiting, self._metrics.session)
         return Entrance(config, around, previous)
 
-    def _trust_of(self, config: Attache, previous: Trust | None) -> Trust:
+    def _trust_of(self, config: Attache, previous: Trust) -> Trust:
         return Trust.build(config, time.time, self._fetch, previous, self._pool.waiting)
 
     def _credentials_of(self, config: Attache, previous: Credentials | None) -> Credentials:
@@ -315,13 +317,12 @@ def _asked_at(config: Attache) -> object:
     return (service.socket, service.http, service.uids) if service else None
 
 
-def run_until_stopped(path: Path, probes: Address | None = None) -> None:
-    """Run an agent until SIGTERM or SIGINT; raise `ConfigInvalid` or `CannotStart`."""
+def run_until_stopped(path: Path, ground: Groundwork, probes: Address | None = None) -> None:
+    """Run an agent on *ground* until SIGTERM or SIGINT; raise `CannotStart`."""
     # The default of 5 ms lets any busy thread stall the others (PERFORMANCE.md, measured)
     sys.setswitchinterval(0.0005)
-    config = load(path)
     try:
-        app = App(path, config, probes)
+        app = App(path, ground, probes)
     except AdminUnavailable as reason:  # its address is bound where it is made
         raise CannotStart(str(reason)) from None
     stop = threading.Event()

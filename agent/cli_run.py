@@ -5,6 +5,7 @@ The library that reads the other commands takes 6 MB, and this process stays.
 
 from __future__ import annotations
 
+import gc
 import sys
 from argparse import ArgumentParser
 from collections.abc import Sequence
@@ -27,13 +28,23 @@ def run(arguments: Sequence[str]) -> None:
     )
     asked = parser.parse_args(arguments)
 
+    gc.disable()  # of what is imported nothing goes away; `settle` begins to look again
     do_not_guess()
-    from agent.app import CannotStart, run_until_stopped
     from agent.config.fields import Address
+    from agent.config.loading import load
+    from agent.groundwork import Groundwork
     from agent.telemetry.log import configure
 
     try:
         configure(asked.log_level)
-        run_until_stopped(asked.config, Address.parse(asked.probes) if asked.probes else None)
-    except (CannotStart, ValueError) as reason:
+        probes = Address.parse(asked.probes) if asked.probes else None
+        ground = Groundwork.of(load(asked.config))
+        ground.trust.start()  # the keys travel while the rest is imported
+        from agent.app import CannotStart, run_until_stopped
+
+        try:
+            run_until_stopped(asked.config, ground, probes)
+        except CannotStart as reason:
+            sys.exit(f"attache: {reason}")
+    except ValueError as reason:
         sys.exit(f"attache: {reason}")

@@ -35,6 +35,7 @@ def settle() -> None:
 
     glibc's allocator gives little back by itself; another libc has no such call.
     """
+    gc.enable()
     gc.collect()
     gc.freeze()
     # Nothing that a request leaves is cyclic (a full collection over 10,000 tokens finds none), and

@@ -5,6 +5,8 @@ The running agent and `attache explain` build them here: what is explained is wh
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from agent.config.attache import Attache
 from agent.config.routes import Route
 from agent.context.store import ContextStore
@@ -21,8 +23,10 @@ from agent.identity.bearer import Bearers
 from agent.identity.revocation.guard import Revoked
 from agent.identity.trust import Trust
 from agent.judge import Pipelines
-from agent.login.assembly import Entrance
 from agent.policy.routes import Routes
+
+if TYPE_CHECKING:
+    from agent.login.assembly import Entrance
 
 
 def pipelines(

@@ -34,6 +34,7 @@ main()
 _WATCHED = {
     *("asyncio", "azure", "grpc", "msal", "opentelemetry", "redis", "rich", "typer"),
     *("chardet", "charset_normalizer", "agent.cli_commands", "agent.explain"),
+    *("agent.login", "agent.credentials.stored.assembly", "agent.token_service"),
 }
 
 # By others, and opentelemetry only where it is installed.

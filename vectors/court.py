@@ -19,6 +19,7 @@ from envoy.service.auth.v3.external_auth_pb2 import CheckRequest, CheckResponse
 
 from agent.app import App
 from agent.config.loading import load
+from agent.groundwork import Groundwork
 from agent.identity.refresh import Source
 from demo.ports import Ports
 from vectors.ring import Ring
@@ -99,7 +100,7 @@ class Court:
             stack.callback(self.pages.held.set)
             self.file = folder / "attache.yaml"
             self.file.write_text(json.dumps(self._configuration(folder)), encoding="utf-8")
-            self.app = App(self.file, load(self.file))
+            self.app = App(self.file, Groundwork.of(load(self.file)))
             self.app.start()
             stack.callback(self.app.stop)
             self._stack = stack.pop_all()

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agent.config.attache import Attache
 from agent.config.destinations import Destination
@@ -39,13 +39,14 @@ from agent.credentials.own_token import OwnToken
 from agent.credentials.secret_file import FileKey
 from agent.credentials.shared import Shared, share
 from agent.credentials.standing import row
-from agent.credentials.stored.assembly import StoredTokens
-from agent.credentials.stored.life import Life
-from agent.credentials.stored.rotator import Surroundings
 from agent.credentials.token_exchange import TokenExchange
 from agent.errors import Denial
 from agent.identity.principal import IssuerKind, Verified
 from agent.moment import Moment, Waiting, nobody_else
+
+if TYPE_CHECKING:
+    from agent.credentials.stored.assembly import StoredTokens
+    from agent.credentials.stored.life import Life
 
 log = logging.getLogger("attache.credentials")
 
@@ -122,10 +123,7 @@ class Credentials:
             for identity in (*config.identities, *ours)
         }
         ring = _keyring(config, previous, clock())
-        around = Surroundings(clock, time.sleep, random, _new_id, refreshed)
-        logins = StoredTokens(
-            config, around, time.monotonic, previous._logins if previous else None
-        )
+        logins = _logins(config, clock, random, refreshed, previous._logins if previous else None)
         built = cls(config, shared, clients, ring, clock, workloads, logins)
         for name, credential in built.by_destination.items():
             before = previous.by_destination.get(name) if previous else None
@@ -272,6 +270,23 @@ class Credentials:
                 self.tick(self._clock())
             except Exception:
                 log.exception("looking after credentials failed. This is a bug: report it")
+
+
+def _logins(
+    config: Attache,
+    clock: Clock,
+    random: Callable[[], float],
+    refreshed: Count,
+    previous: StoredTokens | None,
+) -> StoredTokens | None:
+    if not config.stored_tokens and previous is None:
+        return None
+    # the store, the seal and the rotation: a twentieth of the start, which most do without
+    from agent.credentials.stored.assembly import StoredTokens
+    from agent.credentials.stored.rotator import Surroundings
+
+    around = Surroundings(clock, time.sleep, random, _new_id, refreshed)
+    return StoredTokens(config, around, time.monotonic, previous)
 
 
 def _keyring(config: Attache, previous: Credentials | None, now: float) -> KeyRing | None:

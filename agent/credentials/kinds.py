@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from agent.config.destinations import Destination
 from agent.config.identities import Identity
@@ -19,10 +20,11 @@ from agent.credentials.mint import Grant, Minter
 from agent.credentials.none import NoCredential
 from agent.credentials.oauth import OAuthClient
 from agent.credentials.obo import OnBehalfOf
-from agent.credentials.refresh_token import RefreshToken
 from agent.credentials.secret_file import FileKey
-from agent.credentials.stored.rotator import Rotator
 from agent.credentials.transaction import Purpose, TransactionTokens
+
+if TYPE_CHECKING:
+    from agent.credentials.stored.rotator import Rotator
 
 Client = EntraClient | OAuthClient
 
@@ -82,6 +84,8 @@ def credential_of(
     if choice.token_exchange:
         return token_exchange(destination.name, choice.token_exchange, clients, minter, exchange)
     if choice.refresh_token:
+        from agent.credentials.refresh_token import RefreshToken
+
         rotator = rotators[choice.refresh_token.token]
         return RefreshToken(destination.name, rotator, exchange)
     if choice.none:

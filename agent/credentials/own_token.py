@@ -24,6 +24,11 @@ class OwnToken:
         self._asked = asked
         self._exchange = exchange
 
+    @property
+    def identity(self) -> str:
+        """The name of the identity that asks."""
+        return self._asked.identity
+
     def obtain(self, caller: Caller | None, moment: Moment) -> Injection | Denial:
         """Our own token for the destination, or why there is none."""
         token = self.token(moment)

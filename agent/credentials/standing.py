@@ -12,7 +12,7 @@ from agent.credentials.entra import EntraClient
 from agent.credentials.kinds import Client
 from agent.credentials.ledger import Ledger
 from agent.credentials.managed_identity import ManagedIdentityToken
-from agent.credentials.refresh_token import RefreshToken
+from agent.credentials.own_token import OwnToken
 
 
 def row(
@@ -24,8 +24,8 @@ def row(
     client = next((c for c in clients if named and c.name == named.identity), None)
     tenant = client.identity.tenant if isinstance(client, EntraClient) else None
     identity = named.identity if named else None
-    if isinstance(credential, RefreshToken):
-        identity = credential.rotator.identity
+    if choice.refresh_token and isinstance(credential, OwnToken):
+        identity = credential.identity
     last = ledger.row(destination.name)
     source = credential.source if isinstance(credential, ManagedIdentityToken) else None
     return {
