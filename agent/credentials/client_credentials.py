@@ -7,11 +7,11 @@ from agent.credentials.entra import EntraClient
 from agent.credentials.exchange import Exchange
 from agent.credentials.oauth import OAuthClient
 from agent.credentials.obo import proof_word
-from agent.credentials.own_token import OwnToken
+from agent.credentials.own_token import RequestedToken
 from agent.credentials.token import CacheKey
 
 
-class ClientCredentials(OwnToken):
+class ClientCredentials(RequestedToken):
     """Obtains the application's own token, whoever caused the call."""
 
     kind = "clientCredentials"

@@ -15,7 +15,7 @@ from agent.credentials.answers import Answer, Asked
 from agent.credentials.azure import SERVER, Platform
 from agent.credentials.entra import EntraClient
 from agent.credentials.exchange import Exchange
-from agent.credentials.own_token import OwnToken
+from agent.credentials.own_token import RequestedToken
 from agent.credentials.token import CacheKey
 
 log = logging.getLogger("attache.credentials")
@@ -115,7 +115,7 @@ def managed_identities(
     return ways
 
 
-class ManagedIdentityToken(OwnToken):
+class ManagedIdentityToken(RequestedToken):
     """Obtains a managed identity's own token, whoever caused the call."""
 
     kind = "managedIdentity"

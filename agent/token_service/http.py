@@ -45,14 +45,14 @@ class HttpServer:
     """Serves *address*; raises `OSError` where it cannot."""
 
     def __init__(self, address: Address, judge: Judge, offers: Offers) -> None:
-        class Handler(_Handler):
-            def decide(self) -> Answer:
-                return respond(self.command, self.path, self.headers, judge, offers())
+        def decide(handler: _Handler) -> Answer:
+            return respond(handler.command, handler.path, handler.headers, judge, offers())
 
+        handler = type("Handler", (_Handler,), {"decide": decide})
         family, _, _, _, place = socket.getaddrinfo(
             address.host, address.port, type=socket.SOCK_STREAM
         )[0]
-        self._server = BoundedServer(family, (str(place[0]), address.port), Handler, CONNECTIONS)
+        self._server = BoundedServer(family, (str(place[0]), address.port), handler, CONNECTIONS)
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.1}, name="tokens-http",
             daemon=True,
@@ -134,8 +134,7 @@ class _Handler(BaseHTTPRequestHandler):
     wbufsize = 64 * 1024  # an answer leaves in one packet
     disable_nagle_algorithm = True
 
-    def decide(self) -> Answer:
-        raise NotImplementedError
+    decide: Callable[[], Answer]
 
     def setup(self) -> None:
         super().setup()

@@ -11,7 +11,7 @@ from demo.idp.faults import Fault
 from tests.e2e.contract_outbound_tools import Pod, peek, together, until
 from tests.e2e.ourselves_world import ASSIGNED, MACHINE, TASK_API, TENANT, World
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("ourselves")]
+pytestmark = pytest.mark.e2e
 
 AUDIT = ["api://audit/.default"]
 CREDENTIALS = {

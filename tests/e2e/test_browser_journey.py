@@ -8,7 +8,7 @@ from demo.journeys import browser
 from demo.stage import Stage
 from tests.e2e.browser_world import chromium
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("demo")]
+pytestmark = pytest.mark.e2e
 
 
 def test_every_check_of_the_journey_holds(stage: Stage) -> None:

@@ -21,7 +21,7 @@ from tests.e2e.contract_outbound_sts import (
 from tests.e2e.contract_outbound_tools import Got, peek, together, until
 from tests.e2e.contract_outbound_world import CREDENTIALS, TROUBLES, World, pick
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("contract_outbound")]
+pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture(scope="module")

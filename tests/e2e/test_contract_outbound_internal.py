@@ -17,7 +17,7 @@ import requests
 from tests.e2e.contract_outbound_sts import CLIENT, HOME, Authority, Signing, Sts
 from tests.e2e.contract_outbound_tools import Echo, Got, Pod, peek, until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("contract_outbound")]
+pytestmark = pytest.mark.e2e
 
 
 PURPOSE = {"scopes": ["l.read"], "claims": ["name"]}

@@ -13,7 +13,7 @@ from tests.e2e.contract_outbound_sts import (
 from tests.e2e.contract_outbound_tools import peek, until
 from tests.e2e.contract_outbound_world import World, pick
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("contract_outbound")]
+pytestmark = pytest.mark.e2e
 
 HANDLED = ("baggage", "tracestate", "x-attache-context")
 

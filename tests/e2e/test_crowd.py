@@ -7,7 +7,7 @@ import pytest
 from demo.journeys import crowd
 from demo.stage import Stage
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("demo")]
+pytestmark = pytest.mark.e2e
 
 
 @pytest.mark.must(27, 29)

@@ -18,7 +18,7 @@ from demo.idp.faults import Fault
 from tests.e2e.contract_outbound_tools import LIMIT, Got, Pod, ask, peek, until
 from tests.e2e.ourselves_world import MACHINE, TASK_API, World
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("ourselves")]
+pytestmark = pytest.mark.e2e
 
 AUDIT = ["api://audit/.default"]
 TOKEN = {"clientCredentials": {"identity": "secret", "scopes": AUDIT}}

@@ -23,7 +23,7 @@ from demo.pod import Pod, listens, plain, tool
 from demo.stage import Stage
 from demo.waiting import until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("demo")]
+pytestmark = pytest.mark.e2e
 
 Small = Callable[..., Stage]
 

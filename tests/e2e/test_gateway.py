@@ -8,7 +8,7 @@ from demo.journeys import gateway
 from demo.journeys.gateway import Gateway, actors
 from demo.stage import Stage
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("demo")]
+pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture(scope="module")

@@ -242,7 +242,6 @@ def test_a_refusal_of_ours_is_never_the_callers_fault_and_the_log_says_what_to_d
 
 
 @pytest.mark.must(33, 34)
-@pytest.mark.xdist_group("demo")
 def test_an_issuer_that_changes_its_key_under_load_costs_nobody_anything(small: Any) -> None:
     stage = small("profile")
     pod, ed = stage.pods["profile"], stage.people["ed"]

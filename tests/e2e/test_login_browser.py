@@ -19,7 +19,7 @@ from tests.e2e.browser_world import Evil, Pages, chromium
 from tests.e2e.contract_inbound_tools import Pod, free_ports, until
 from tests.e2e.peers.oidc_provider import SECRET, OidcProvider, client
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("browser")]
+pytestmark = pytest.mark.e2e
 
 DIRECTORY = Path(__file__).parents[2] / "demo" / "directory.yaml"
 LIFE = 6

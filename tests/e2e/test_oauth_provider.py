@@ -14,7 +14,7 @@ from tests.e2e.contract_outbound_sts import Signing
 from tests.e2e.contract_outbound_tools import Echo, Got, Pod, until
 from tests.e2e.peers.oidc_provider import RESOURCES, SECRET, OidcProvider
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("oauth_provider")]
+pytestmark = pytest.mark.e2e
 
 US, OPAQUE = "https://api.example/us", "https://api.example/opaque"
 METHODS = {

@@ -17,7 +17,6 @@ from tests.e2e.contract_outbound_tools import Got, ask, until
 
 pytestmark = [
     pytest.mark.e2e,
-    pytest.mark.xdist_group("behalf"),
     pytest.mark.filterwarnings("ignore:response_mode"),  # msal's advice to those who sign in
 ]
 

@@ -12,7 +12,7 @@ import pytest
 
 from bench.outage import TROUBLES, World
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("outage")]
+pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture(scope="module")

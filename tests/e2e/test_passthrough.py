@@ -15,7 +15,6 @@ from tests.e2e.namespace import Network, PodInside, Raw, missing
 
 pytestmark = [
     pytest.mark.e2e,
-    pytest.mark.xdist_group("passthrough"),
     pytest.mark.skipif(missing() != "", reason=missing()),
 ]
 

@@ -31,7 +31,7 @@ from tests.e2e.secure_world import (
     websocket_server,
 )
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("secure")]
+pytestmark = pytest.mark.e2e
 
 KEY = "canary-of-the-destination"
 

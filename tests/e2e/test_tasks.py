@@ -9,7 +9,7 @@ from demo.journeys import tasks
 from demo.journeys.tasks import Tasks
 from demo.stage import Stage
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("demo")]
+pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture(scope="module")

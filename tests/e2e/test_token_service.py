@@ -22,7 +22,7 @@ from tests.e2e.entra_sidecar_client import SidecarProblem
 from tests.e2e.ourselves_world import TASK_API, TENANT
 from tests.e2e.token_world import FRIEND, TokenWorld
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("ourselves")]
+pytestmark = pytest.mark.e2e
 
 ADA, ED = "ada@contoso.example", "ed@contoso.example"
 

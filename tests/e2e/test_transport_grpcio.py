@@ -10,7 +10,7 @@ from demo import people
 from demo.journeys.asking import ask
 from demo.stage import Stage
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("demo")]
+pytestmark = pytest.mark.e2e
 
 
 @pytest.mark.must(17)

@@ -7,7 +7,7 @@ import pytest
 from demo.journeys import worker
 from demo.stage import Stage
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("demo")]
+pytestmark = pytest.mark.e2e
 
 
 def test_every_check_of_the_journey_holds(stage: Stage) -> None:
