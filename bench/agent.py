@@ -28,6 +28,12 @@ def environment(tree: Path) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(tree)}
 
 
+def issuer(name: str, idp: IdentityProvider, *tenants: str) -> dict[str, Any]:
+    """An entry of `issuers`: people of *tenants* at *idp*."""
+    rules = {"authority": idp.base_url, "caFile": str(idp.ca_file), "audiences": [API]}
+    return {"name": name, "entra": rules | {"tenants": list(tenants)}}
+
+
 class Pair:
     """An agent and its Envoy in front of *application*; *store* is what the application calls.
 
@@ -58,17 +64,7 @@ class Pair:
                 "inbound": {"port": self.inbound, "application": f"127.0.0.1:{application}"},
                 "outbound": {"port": self.outbound},
             },
-            "issuers": [
-                {
-                    "name": "entra",
-                    "entra": {
-                        "authority": idp.base_url,
-                        "caFile": str(idp.ca_file),
-                        "tenants": [TENANT],
-                        "audiences": [API],
-                    },
-                }
-            ],
+            "issuers": [issuer("entra", idp, TENANT)],
             "routes": [
                 {
                     "path": "/api/**",

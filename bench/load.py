@@ -27,7 +27,9 @@ class Load:
         return ordered[min(len(ordered) - 1, int(q * len(ordered)))]
 
 
-class _Connection:
+class Connection:
+    """One keep-alive connection to a loopback port, with at most one request in flight."""
+
     def __init__(self, port: int) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=10)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -35,6 +37,7 @@ class _Connection:
         self.sent = 0.0
 
     def send(self, request: bytes) -> None:
+        """Send a whole request."""
         self.sent = time.perf_counter()
         self.socket.sendall(request)
 
@@ -58,19 +61,29 @@ class _Connection:
         return int(head[9:12])
 
 
-def run(port: int, requests: Iterator[bytes], connections: int, total: int) -> Load:
-    """Send *total* requests over *connections* connections; each waits for its answer."""
+def run(
+    port: int,
+    requests: Iterator[bytes],
+    connections: int,
+    total: int,
+    seconds: float = float("inf"),
+) -> Load:
+    """Send *total* requests over *connections* connections; each waits for its answer.
+
+    It ends sooner where *seconds* are over.
+    """
     selector = selectors.DefaultSelector()
-    open_ones = [_Connection(port) for _ in range(connections)]
+    open_ones = [Connection(port) for _ in range(connections)]
     latencies: list[float] = []
     failed = sent = 0
     started = time.perf_counter()
+    end = started + seconds
     try:
         for connection in open_ones:
             selector.register(connection.socket, selectors.EVENT_READ, connection)
             connection.send(next(requests))
             sent += 1
-        while len(latencies) < total:
+        while len(latencies) < sent:
             events = selector.select(timeout=10)
             if not events:
                 raise TimeoutError(f"no answer within 10 s after {len(latencies)} answers")
@@ -81,7 +94,7 @@ def run(port: int, requests: Iterator[bytes], connections: int, total: int) -> L
                     continue
                 latencies.append(time.perf_counter() - connection.sent)
                 failed += status != 200
-                if sent < total:
+                if sent < total and time.perf_counter() < end:
                     connection.send(next(requests))
                     sent += 1
         return Load(time.perf_counter() - started, latencies, failed)

@@ -1,117 +1,199 @@
-"""Do hits wait when an issuer hangs? `python -m bench.stalled`.
+"""Do hits wait when an issuer hangs? Part of `make bench`; alone `python -m bench.stalled`.
 
-Through the agent's own socket, as Envoy asks. The figure is `latencyMs` of the audit record, the
-agent's own decision time, of hits alone: first with nobody else, then while tokens with unknown
-keys wait for an issuer that accepts connections and never answers. Rounds are interleaved, each
-with a fresh agent, for a hang lasts one fetch for each cool-down.
+Through an Envoy, in interleaved rounds with the same agent: hits over 16 connections, first alone,
+then while 50 requests a second come in whose tokens name keys that nobody knows, of an issuer that
+accepts connections and never answers. The agent holds each of these for up to 4 s, so about 200
+wait at a time.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import statistics
-import threading
+import tempfile
 import time
-from collections.abc import Callable
-from typing import Any
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import repeat
+from math import ceil
+from pathlib import Path
 
-import grpc
+from rich.console import Console
+from rich.table import Table
 
-from demo.waiting import until
-from vectors.court import Court, question, verdict
+from bench.agent import issuer
+from bench.figures import machine
+from bench.load import Load, run
+from bench.paced import Paced, Seen
+from bench.provider import API, TENANT
+from bench.rows import Stand, request
+from demo.idp.faults import Fault
+from demo.idp.loading import load
+from demo.idp.server import IdentityProvider
+from vectors.ring import b64
 
-CHECK = "/envoy.service.auth.v3.Authorization/Check"
-
-
-def check(channel: grpc.Channel) -> Callable[[bytes], bytes]:
-    """Ask over *channel* as Envoy does, with its patience."""
-    call: Any = channel.unary_unary(CHECK)
-
-    def ask(message: bytes) -> bytes:
-        answer: bytes = call(message, timeout=10)
-        return answer
-
-    return ask
-
-
-def hits(court: Court, channel: grpc.Channel, going_on: Callable[[], bool]) -> list[float]:
-    """Decision times of hits in ms, one after the other, for as long as *going_on*."""
-    ask = check(channel)
-    message = question({"authorization": f"Bearer {court.genuine()[0]}"})
-    ask(message)
-    time.sleep(0.2)  # let the writer of audit records come to rest
-    before = len(records(court))
-    count = 0
-    while going_on():
-        if not verdict(ask(message)).allowed:
-            raise SystemExit("a hit was refused")
-        count += 1
-    until(lambda: len(records(court)) >= before + count, "the audit records")
-    mine = [json.loads(line) for line in records(court)[before:]]
-    return [record["latencyMs"] for record in mine if record["decision"] == "allow"]
+NAME = "inbound hit beside an issuer that hangs"
+GOAL = 2.0  # issue 8: the p99 of hits, to that without
+CONNECTIONS, RATE = 16, 50.0
+_LEAD = 4.2  # seconds: a little more than a Check waits, then as many begin to wait as end
+# A fetch is given up after 5 s, and an unknown key causes no other for 300 s. So the misses turn
+# to another tenant of the same server before that.
+_TURN = 4.0
+_WARM_UP = 2000
+_HEADINGS = ("hits at 16 connections", "p50 ms", "p99 ms", "slowest ms")
 
 
-def records(court: Court) -> list[bytes]:
-    """The audit records so far."""
-    return court.audit.read_bytes().split(b"\n")[:-1]
+@dataclass(frozen=True)
+class Round:
+    """Hits alone, hits beside the misses, and what became of these."""
+
+    alone: Load
+    beside: Load
+    misses: Seen
 
 
-def one_round(rate: float, seconds: float) -> tuple[list[float], list[float], int]:
-    """Hits alone, hits beside *rate* misses a second, and how many of these waited at the end."""
-    with Court() as court, grpc.insecure_channel(f"unix:{court.socket}") as channel:
-        end = time.monotonic() + seconds
-        alone = hits(court, channel, lambda: time.monotonic() < end)
-        source = court.source("op")
-        court.pages.held.clear()
-        count = int(rate * seconds)
-        tokens = [court.ring.mint("ed", court.claims(), kid=f"k{n}") for n in range(count)]
-        # futures: threads of ours that wait would take turns with those that are measured
-        calls: Any = channel.unary_unary(CHECK)
-        answers = []
+class Stalled:
+    """An agent that trusts a second issuer, of which it has the keys, and which can hang.
 
-        def miss() -> None:
-            for token in tokens:
-                message = question({"authorization": f"Bearer {token}"})
-                answers.append(calls.future(message, timeout=20))
-                time.sleep(1 / rate)
+    *parts*: how many times, for *seconds* of hits each.
+    """
 
-        missing = threading.Thread(target=miss)
-        missing.start()
-        until(lambda: source.waiting, "the first miss")
-        beside = hits(court, channel, missing.is_alive)
-        waited = source.waiting
-        court.pages.held.set()
-        missing.join()
-        for answer in answers:
-            answer.exception()
-    return alone, beside, waited
+    def __init__(self, stand: Stand, parts: int, seconds: float) -> None:
+        self._known, self._seconds = stand.known, seconds
+        self._misses = int((_LEAD + seconds) * RATE)
+        tenants = [str(uuid.uuid4()) for _ in range(parts * ceil(self._misses / RATE / _TURN))]
+        self._tenants = iter(tenants)
+        said = [{"id": each, "name": f"t{n}.example"} for n, each in enumerate(tenants)]
+        self._hanging = IdentityProvider(load(json.dumps({"tenants": said}), "stalled"))
+        stand.stack.enter_context(self._hanging)
+        trusted = [issuer("entra", stand.idp, TENANT), issuer("other", self._hanging, *tenants)]
+        self._port = stand.a_pair("stalled", changes={"issuers": trusted}).inbound
+        run(self._port, repeat(self._known), CONNECTIONS, _WARM_UP)
+
+    def alone(self) -> Load:
+        """Hits, and nobody else."""
+        found = run(self._port, repeat(self._known), CONNECTIONS, 1 << 30, self._seconds)
+        if found.failed:
+            raise RuntimeError(f"{NAME}: {found.failed} hits failed")
+        return found
+
+    def beside(self) -> tuple[Load, Seen]:
+        """Hits, from the moment on when as many misses wait as there will be at a time."""
+        misses = list(self._strangers())
+        self._hanging.fault(Fault("hang"))
+        try:
+            with Paced(self._port, misses, RATE) as paced:
+                time.sleep(_LEAD)
+                found = self.alone()
+                seen = paced.seen()
+        finally:
+            self._hanging.clear_faults()
+        if seen.held < 1:
+            raise RuntimeError(f"{NAME}: nobody waited: {seen}")
+        return found, seen
+
+    def _strangers(self) -> Iterator[bytes]:
+        """Requests with tokens whose keys nobody knows; nobody gets so far as their signatures."""
+        now = int(time.time())
+        for number in range(self._misses):
+            if number % int(_TURN * RATE) == 0:
+                tenant = next(self._tenants)
+                said = {"iss": f"{self._hanging.base_url}/{tenant}/v2.0", "tid": tenant, "aud": API}
+                said |= {"iat": now, "nbf": now, "exp": now + 3600, "ver": "2.0", "oid": "x"}
+                _, payload, signature = self._hanging.mint(said).split(".")
+            header = b64(json.dumps({"alg": "RS256", "typ": "JWT", "kid": f"k{number}"}).encode())
+            bearer = {"authorization": f"Bearer {header}.{payload}.{signature}"}
+            yield request("/api/tasks", bearer)
+
+
+def measured(stand: Stand, rounds: int, seconds: float = 4.0) -> list[Round]:
+    """So many rounds; every second one begins with the misses."""
+    stalled = Stalled(stand, rounds, seconds)
+    found = []
+    for number in range(rounds):
+        if number % 2:
+            (beside, misses), alone = stalled.beside(), stalled.alone()
+        else:
+            alone, (beside, misses) = stalled.alone(), stalled.beside()
+        found.append(Round(alone, beside, misses))
+    return found
+
+
+def ratio(rounds: Sequence[Round]) -> float:
+    """The p99 beside the misses to that without, medians of the rounds."""
+    beside = statistics.median(each.beside.quantile(0.99) for each in rounds)
+    return beside / statistics.median(each.alone.quantile(0.99) for each in rounds)
+
+
+def cells(rounds: Sequence[Round]) -> list[tuple[str, ...]]:
+    """Two lines: minimum / median of the rounds, in milliseconds."""
+    parts = {
+        "alone": [each.alone for each in rounds],
+        f"beside an issuer that hangs and {RATE:.0f} misses a second": [
+            each.beside for each in rounds
+        ],
+    }
+    return [
+        (name, *(_spread([load.quantile(q) * 1000 for load in loads]) for q in (0.5, 0.99, 1.0)))
+        for name, loads in parts.items()
+    ]
+
+
+def _spread(values: list[float]) -> str:
+    return f"{min(values):.2f} / {statistics.median(values):.2f}"
+
+
+def sentence(rounds: Sequence[Round]) -> str:
+    """What the misses did, and what that made of the p99."""
+    least = [min(getattr(each, side).quantile(0.99) for each in rounds) for side in _SIDES]
+    waited = [each.misses for each in rounds]
+    return (
+        f"The p99 is {ratio(rounds):.2f} times that without by the medians of {len(rounds)} "
+        f"rounds, {least[1] / least[0]:.2f} times by the minima (goal: {GOAL:g}). Up to "
+        f"{max(each.waiting for each in waited)} misses waited at a time, each for "
+        f"{statistics.median(each.held for each in waited):.1f} s (median)."
+    )
+
+
+_SIDES = ("alone", "beside")
+
+
+def show(rounds: Sequence[Round]) -> None:
+    """Print the table, and what the misses did."""
+    table = Table(title="latency of hits: minimum / median of the rounds")
+    for heading in _HEADINGS:
+        table.add_column(heading, justify="left" if heading == _HEADINGS[0] else "right")
+    for line in cells(rounds):
+        table.add_row(*line)
+    console = Console(width=110)
+    console.print(table)
+    console.print(sentence(rounds), highlight=False)
+
+
+def markdown(rounds: Sequence[Round]) -> str:
+    """The same for a document."""
+    lines = ["| " + " | ".join(_HEADINGS) + " |", "|---" * len(_HEADINGS) + "|"]
+    lines += ["| " + " | ".join(line) + " |" for line in cells(rounds)]
+    return "\n".join([*lines, "", sentence(rounds)])
 
 
 def main() -> None:
-    """Print both distributions."""
+    """Measure and print every round, and all of them."""
     parser = argparse.ArgumentParser(prog="bench.stalled", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--rate", type=float, default=50, help="misses a second")
-    parser.add_argument("--seconds", type=float, default=3.0, help="of hits, for each part")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=4.0, help="of hits, for each part")
     options = parser.parse_args()
-    print(f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}")
-    found: dict[str, list[list[float]]] = {"alone": [], "beside a hanging issuer": []}
-    for _ in range(options.rounds):
-        *both, waited = one_round(options.rate, options.seconds)
-        for samples, name in zip(both, found, strict=True):
-            found[name].append(samples)
-        print(
-            f"  {len(both[0])} and {len(both[1])} hits; {waited} misses waited at the end",
-            flush=True,
-        )
-    for name, rounds in found.items():
-        p99 = [statistics.quantiles(each, n=100)[98] for each in rounds]
-        p50 = statistics.median([statistics.median(each) for each in rounds])
-        print(f"{name:>24}: p50 {p50:.3f} ms, p99 {min(p99):.3f} / {statistics.median(p99):.3f} ms")
-    print("p99: minimum / median of the rounds")
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="stalled-")))
+        found = measured(Stand(stack, folder), options.rounds, options.seconds)
+    for each in found:
+        rate = [len(load.latencies) / load.seconds for load in (each.alone, each.beside)]
+        print(f"  {rate[0]:.0f} and {rate[1]:.0f} hits a second; {each.misses}")
+    show(found)
+    print(machine())
 
 
 if __name__ == "__main__":
