@@ -24,7 +24,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench.agent import issuer
+from bench.agent import HERE, issuer
 from bench.figures import machine
 from bench.load import Load, run
 from bench.paced import Paced, Seen
@@ -58,10 +58,10 @@ class Round:
 class Stalled:
     """An agent that trusts a second issuer, of which it has the keys, and which can hang.
 
-    *parts*: how many times, for *seconds* of hits each.
+    *parts*: how many times, for *seconds* of hits each. *tree*: whose agent it is.
     """
 
-    def __init__(self, stand: Stand, parts: int, seconds: float) -> None:
+    def __init__(self, stand: Stand, parts: int, seconds: float, tree: Path = HERE) -> None:
         self._known, self._seconds = stand.known, seconds
         self._misses = int((_LEAD + seconds) * RATE)
         tenants = [str(uuid.uuid4()) for _ in range(parts * ceil(self._misses / RATE / _TURN))]
@@ -70,7 +70,8 @@ class Stalled:
         self._hanging = IdentityProvider(load(json.dumps({"tenants": said}), "stalled"))
         stand.stack.enter_context(self._hanging)
         trusted = [issuer("entra", stand.idp, TENANT), issuer("other", self._hanging, *tenants)]
-        self._port = stand.a_pair("stalled", changes={"issuers": trusted}).inbound
+        folder = f"stalled-{len(list(stand.folder.iterdir()))}"
+        self._port = stand.a_pair(folder, changes={"issuers": trusted}, tree=tree).inbound
         run(self._port, repeat(self._known), CONNECTIONS, _WARM_UP)
 
     def alone(self) -> Load:

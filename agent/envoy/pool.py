@@ -3,7 +3,8 @@
 Python runs one thread at a time, so threads that are merely ready to run add wake-ups and no speed:
 runs with 32 of them cost more CPU than with two (indicative: a noisy machine, not interleaved).
 A thread that waits for an identity provider or for Envoy's next word says so with `waiting`,
-and another takes its place.
+and another takes its place. Those who waited go on one after the other, too: 150 that waited for
+the same answer would else take turns with the thread that decides hits.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from agent.moment import WouldBlock
 T = TypeVar("T")
 _Work = tuple["Future[Any]", Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 
+_TURN = 0.5  # seconds until a thread that waited goes on, whoever runs
 _SPARE = 32  # idle threads that are kept; what a burst needed beyond them ends with it
 
 
@@ -33,6 +35,7 @@ class CheckPool(Executor):
         self._lock = threading.Lock()
         self._work: deque[_Work] = deque()
         self._parked: list[threading.Lock] = []
+        self._returning: deque[threading.Lock] = deque()
         self._running = 0
         self._closed = False
         self._here = threading.local()
@@ -55,7 +58,8 @@ class CheckPool(Executor):
     def waiting(self) -> Iterator[bool]:
         """Within this block the calling thread waits, and another may run in its place.
 
-        Gives False where *patient* threads wait already: then it must not wait.
+        Gives False where *patient* threads wait already: then it must not wait. At its end the
+        thread waits for its turn: let it hold no lock by then.
         """
         if getattr(self._here, "impatient", False):
             raise WouldBlock
@@ -74,9 +78,7 @@ class CheckPool(Executor):
             yield allowed
         finally:
             if allowed:
-                with self._lock:
-                    self._waiting -= 1
-                    self._running += 1
+                self._return()
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more work; the threads end when there is none left."""
@@ -90,15 +92,33 @@ class CheckPool(Executor):
                 parked.release()
             self._parked.clear()
 
+    def _return(self) -> None:
+        """Run again, as soon as one of those who run gives its place up."""
+        with self._lock:
+            self._waiting -= 1
+            if self._running < self._at_once:
+                self._running += 1
+                return
+            turn = threading.Lock()
+            turn.acquire()
+            self._returning.append(turn)
+        if turn.acquire(timeout=_TURN):
+            return
+        with self._lock:
+            if turn in self._returning:  # else it was given just now
+                self._returning.remove(turn)
+                self._running += 1
+
     def _another(self) -> None:
         """Let one more thread run, if there is work for it and room. The lock is held."""
-        if not self._work or self._running >= self._at_once:
+        if self._running >= self._at_once or not (self._returning or self._work):
             return
-        if self._parked:
-            self._running += 1
+        self._running += 1
+        if self._returning:
+            self._returning.popleft().release()
+        elif self._parked:
             self._parked.pop().release()
         else:  # as many as run and wait are needed, and no more are made
-            self._running += 1
             threading.Thread(target=self._loop, name="check", daemon=True).start()
 
     def _loop(self) -> None:
@@ -107,10 +127,11 @@ class CheckPool(Executor):
         me.acquire()
         while True:
             with self._lock:
-                if self._work and self._running <= self._at_once:
+                if self._work and not self._returning and self._running <= self._at_once:
                     work = self._work.popleft()
                 else:
                     self._running -= 1
+                    self._another()
                     if self._closed or len(self._parked) >= _SPARE:
                         return
                     self._parked.append(me)

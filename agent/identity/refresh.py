@@ -117,27 +117,39 @@ class Refresher:
         Those who ask at the same time share one fetch, and a background fetch in flight serves as
         well. True: the keys are as fresh as they get, look again. False: no answer in *seconds*.
         """
-        with source.ended:
-            if self._thread is None:
-                return True
+        if self._thread is None or self._vain(source):
+            return True
+        with self._waiting() as allowed, source.ended:
             if not (source.busy or source.wanted):
                 now = self._clock()
                 if not sources.may_ask(source.state, now, source.pace):
                     return True
+                source.wanted = True  # first: see `_vain`
                 source.state = replace(source.state, asked_at=now)
-                source.wanted = True
                 self._wake.set()
-            if source.waiting >= self._most_waiting:
+            if not allowed or source.waiting >= self._most_waiting:
                 return False  # a stalled issuer must not take all of the threads that decide
             before = source.attempts
             source.waiting += 1
             try:
-                with self._waiting() as allowed:
-                    return allowed and source.ended.wait_for(
-                        lambda: source.attempts > before, timeout=max(0.0, seconds)
-                    )
+                return source.ended.wait_for(
+                    lambda: source.attempts > before, timeout=max(0.0, seconds)
+                )
             finally:
                 source.waiting -= 1
+
+    def _vain(self, source: Source) -> bool:
+        """Whether no fetch is in flight, and none may be asked for now.
+
+        Without the lock, for which the thread that decides hits would queue behind everybody who
+        waited. The order counts: who asks sets `wanted` before `asked_at`, who fetches sets `busy`
+        before it takes `wanted` back, and `state` before it takes `busy` back.
+        """
+        return not (
+            sources.may_ask(source.state, self._clock(), source.pace)
+            or source.wanted
+            or source.busy
+        )
 
     def _run(self) -> None:
         while not self._stopping.is_set():
