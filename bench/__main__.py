@@ -8,7 +8,7 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench import figures, page, start
+from bench import figures, page, stalled, start
 from bench.agent import HERE
 from bench.rows import ROWS, Stand
 
@@ -30,13 +30,16 @@ def main() -> None:
         made = [make(stand, name, HERE) for name, make in ROWS.items() if options.rows in name]
         rows = [row for row in made if row is not None]
         measured = figures.interleaved(rows, options.rounds, options.requests)
+        hung = stalled.measured(stand, options.rounds) if options.rows in stalled.NAME else []
     figures.show(measured)
+    if hung:
+        stalled.show(hung)
     rest = None
     if options.page:
         rest = start.measured(options.tokens)
-        page.renew(options.page, measured, rest, options.rounds)
+        page.renew(options.page, measured, hung, rest, options.rounds)
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    document = figures.document(measured) | {"start": rest}
+    document = figures.document(measured) | {"stalled": stalled.document(hung), "start": rest}
     options.out.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     print(f"every round: {options.out}")
 

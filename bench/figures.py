@@ -116,8 +116,11 @@ def markdown(figures: Sequence[Figure]) -> str:
     return "\n".join(lines)
 
 
-def goals(figures: Sequence[Figure]) -> str:
-    """What was to be reached and what was, for a document: the median of the rounds."""
+def goals(figures: Sequence[Figure], others: Sequence[tuple[str, int, float, float]] = ()) -> str:
+    """What was to be reached and what was, for a document: the median of the rounds.
+
+    *others* are goals for other things than CPU: name, connections, goal, reached; as multiples.
+    """
     lines = ["| row | c | goal | reached | |", "|---|---|---|---|---|"]
     for row, (sixteen, one) in GOALS.items():
         for connections, goal in ((16, sixteen), (1, one)):
@@ -127,6 +130,9 @@ def goals(figures: Sequence[Figure]) -> str:
             reached = statistics.median(group)
             word = "yes" if reached <= goal else "no"
             lines.append(f"| {row} | {connections} | {goal} | {reached:.0f} | {word} |")
+    for row, connections, most, reached in others:
+        word = "yes" if reached <= most else "no"
+        lines.append(f"| {row} | {connections} | {most:g} times | {reached:.2f} | {word} |")
     return "\n".join(lines)
 
 

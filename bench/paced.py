@@ -53,10 +53,12 @@ def ask(port: int, requests: Sequence[bytes], rate: float) -> Seen:
                 connection.send(requests[sent])
                 sent, late = sent + 1, max(late, now - due)
                 most = max(most, sent - len(latencies))
-                continue
-            if now > heard + _PATIENCE:
+                due = started + sent / rate
+            elif now > heard + _PATIENCE:
                 raise TimeoutError(f"no answer within {_PATIENCE:g} s")
-            for key, _ in selector.select(due - now if sent < len(requests) else _PATIENCE):
+            for key, _ in selector.select(
+                max(0.0, due - now) if sent < len(requests) else _PATIENCE
+            ):
                 status = key.data.answer()
                 if status is not None:
                     heard = time.perf_counter()

@@ -5,14 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from bench import stalled
 from bench.figures import Figure, goals, machine, markdown
 
 BEGIN = "<!-- measured: written by `make bench` -->"
 END = "<!-- end of what was measured -->"
 
 
-def renew(file: Path, figures: Sequence[Figure], rest: dict[str, float], rounds: int) -> None:
-    """Put these figures in the place of the last ones."""
+def renew(
+    file: Path,
+    figures: Sequence[Figure],
+    hung: Sequence[stalled.Round],
+    rest: dict[str, float],
+    rounds: int,
+) -> None:
+    """Put these figures in the place of the last ones; *hung*: beside an issuer that hangs."""
     before, _, after = file.read_text(encoding="utf-8").partition(BEGIN)
     after = after.partition(END)[2]
     text = f"""{BEGIN}
@@ -21,8 +28,8 @@ def renew(file: Path, figures: Sequence[Figure], rest: dict[str, float], rounds:
 
 {markdown(figures)}
 
-{goals(figures)}
-
+{goals(figures, [stalled.goal(hung)] if hung else [])}
+{_section(hung)}
 | start and memory | |
 |---|---|
 | start to the first answered Check, median | {rest["first_answer_s"]:.2f} s |
@@ -32,3 +39,7 @@ def renew(file: Path, figures: Sequence[Figure], rest: dict[str, float], rounds:
 
 {END}"""
     file.write_text(before + text + after, encoding="utf-8")
+
+
+def _section(hung: Sequence[stalled.Round]) -> str:
+    return f"\n{stalled.markdown(hung)}\n" if hung else ""

@@ -16,10 +16,11 @@ import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import repeat
 from math import ceil
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -43,7 +44,9 @@ _LEAD = 4.2  # seconds: a little more than a Check waits, then as many begin to 
 # to another tenant of the same server before that.
 _TURN = 4.0
 _WARM_UP = 2000
-_HEADINGS = ("hits at 16 connections", "p50 ms", "p99 ms", "slowest ms")
+_QUANTILES = {"p50": 0.5, "p99": 0.99, "slowest": 1.0}
+_HEADINGS = (f"inbound hits, c = {CONNECTIONS}", *(f"{name} ms" for name in _QUANTILES))
+_SIDES = ("alone", "beside")
 
 
 @dataclass(frozen=True)
@@ -99,12 +102,13 @@ class Stalled:
     def _strangers(self) -> Iterator[bytes]:
         """Requests with tokens whose keys nobody knows; nobody gets so far as their signatures."""
         now = int(time.time())
+        times = {"iat": now, "nbf": now, "exp": now + 3600}
         for number in range(self._misses):
             if number % int(_TURN * RATE) == 0:
                 tenant = next(self._tenants)
-                said = {"iss": f"{self._hanging.base_url}/{tenant}/v2.0", "tid": tenant, "aud": API}
-                said |= {"iat": now, "nbf": now, "exp": now + 3600, "ver": "2.0", "oid": "x"}
-                _, payload, signature = self._hanging.mint(said).split(".")
+                named = {"iss": f"{self._hanging.base_url}/{tenant}/v2.0", "tid": tenant}
+                said = {"aud": API, "ver": "2.0", "oid": "somebody"} | named
+                _, payload, signature = self._hanging.mint(said | times).split(".")
             header = b64(json.dumps({"alg": "RS256", "typ": "JWT", "kid": f"k{number}"}).encode())
             bearer = {"authorization": f"Bearer {header}.{payload}.{signature}"}
             yield request("/api/tasks", bearer)
@@ -129,18 +133,20 @@ def ratio(rounds: Sequence[Round]) -> float:
     return beside / statistics.median(each.alone.quantile(0.99) for each in rounds)
 
 
+def goal(rounds: Sequence[Round]) -> tuple[str, int, float, float]:
+    """The goal, and what was reached, as `figures.goals` wants it."""
+    name = f"p99 of inbound hits beside an issuer that hangs and {RATE:.0f} misses/s, to that alone"
+    return name, CONNECTIONS, GOAL, ratio(rounds)
+
+
 def cells(rounds: Sequence[Round]) -> list[tuple[str, ...]]:
     """Two lines: minimum / median of the rounds, in milliseconds."""
-    parts = {
-        "alone": [each.alone for each in rounds],
-        f"beside an issuer that hangs and {RATE:.0f} misses a second": [
-            each.beside for each in rounds
-        ],
-    }
-    return [
-        (name, *(_spread([load.quantile(q) * 1000 for load in loads]) for q in (0.5, 0.99, 1.0)))
-        for name, loads in parts.items()
-    ]
+    names = ("alone", f"beside an issuer that hangs and {RATE:.0f} misses a second")
+    lines = []
+    for name, side in zip(names, _SIDES, strict=True):
+        found = [_latencies(getattr(each, side)) for each in rounds]
+        lines.append((name, *(_spread([each[q] for each in found]) for q in _QUANTILES)))
+    return lines
 
 
 def _spread(values: list[float]) -> str:
@@ -152,14 +158,12 @@ def sentence(rounds: Sequence[Round]) -> str:
     least = [min(getattr(each, side).quantile(0.99) for each in rounds) for side in _SIDES]
     waited = [each.misses for each in rounds]
     return (
-        f"The p99 is {ratio(rounds):.2f} times that without by the medians of {len(rounds)} "
+        f"The p99 beside is {ratio(rounds):.2f} times that alone by the medians of {len(rounds)} "
         f"rounds, {least[1] / least[0]:.2f} times by the minima (goal: {GOAL:g}). Up to "
         f"{max(each.waiting for each in waited)} misses waited at a time, each for "
-        f"{statistics.median(each.held for each in waited):.1f} s (median)."
+        f"{statistics.median(each.held for each in waited):.1f} s (median); the latest was sent "
+        f"{max(each.late for each in waited) * 1000:.0f} ms after its time."
     )
-
-
-_SIDES = ("alone", "beside")
 
 
 def show(rounds: Sequence[Round]) -> None:
@@ -179,6 +183,19 @@ def markdown(rounds: Sequence[Round]) -> str:
     lines = ["| " + " | ".join(_HEADINGS) + " |", "|---" * len(_HEADINGS) + "|"]
     lines += ["| " + " | ".join(line) + " |" for line in cells(rounds)]
     return "\n".join([*lines, "", sentence(rounds)])
+
+
+def document(rounds: Sequence[Round]) -> list[dict[str, Any]]:
+    """Every round, for a file: latencies in milliseconds."""
+    return [
+        {side: _latencies(getattr(each, side)) for side in _SIDES} | {"misses": asdict(each.misses)}
+        for each in rounds
+    ]
+
+
+def _latencies(load: Load) -> dict[str, float]:
+    found = {name: load.quantile(q) * 1000 for name, q in _QUANTILES.items()}
+    return found | {"per_second": len(load.latencies) / load.seconds}
 
 
 def main() -> None:

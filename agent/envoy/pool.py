@@ -21,16 +21,19 @@ from agent.moment import WouldBlock
 T = TypeVar("T")
 _Work = tuple["Future[Any]", Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 
-_TURN = 0.5  # seconds until a thread that waited goes on, whoever runs
 _SPARE = 32  # idle threads that are kept; what a burst needed beyond them ends with it
 
 
 class CheckPool(Executor):
-    """At most *at_once* threads run at a time, and at most *patient* wait for something."""
+    """At most *at_once* threads run at a time, and at most *patient* wait for something.
 
-    def __init__(self, at_once: int, patient: int) -> None:
+    Who has waited runs again after *turn* seconds in any case: those who run may be stuck.
+    """
+
+    def __init__(self, at_once: int, patient: int, turn: float = 0.5) -> None:
         self._at_once = at_once
         self._patient = patient
+        self._turn = turn
         self._waiting = 0
         self._lock = threading.Lock()
         self._work: deque[_Work] = deque()
@@ -58,8 +61,8 @@ class CheckPool(Executor):
     def waiting(self) -> Iterator[bool]:
         """Within this block the calling thread waits, and another may run in its place.
 
-        Gives False where *patient* threads wait already: then it must not wait. At its end the
-        thread waits for its turn: let it hold no lock by then.
+        Gives False where *patient* threads wait already: then it must not wait. At the end of the
+        block the thread waits for its turn, so it must hold no lock there.
         """
         if getattr(self._here, "impatient", False):
             raise WouldBlock
@@ -102,7 +105,7 @@ class CheckPool(Executor):
             turn = threading.Lock()
             turn.acquire()
             self._returning.append(turn)
-        if turn.acquire(timeout=_TURN):
+        if turn.acquire(timeout=self._turn):
             return
         with self._lock:
             if turn in self._returning:  # else it was given just now

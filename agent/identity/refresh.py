@@ -119,6 +119,8 @@ class Refresher:
         """
         if self._thread is None or self._vain(source):
             return True
+        if source.waiting >= self._most_waiting:
+            return False  # a stalled issuer must not take all of the threads that decide
         with self._waiting() as allowed, source.ended:
             if not (source.busy or source.wanted):
                 now = self._clock()
@@ -128,7 +130,7 @@ class Refresher:
                 source.state = replace(source.state, asked_at=now)
                 self._wake.set()
             if not allowed or source.waiting >= self._most_waiting:
-                return False  # a stalled issuer must not take all of the threads that decide
+                return False
             before = source.attempts
             source.waiting += 1
             try:

@@ -60,6 +60,55 @@ def test_those_who_wait_make_room_for_others(pool: CheckPool) -> None:
     assert [future.result(PATIENCE) for future in waiting] == [True] * 3
 
 
+@pytest.mark.must(38)
+def test_those_who_waited_go_on_no_more_at_a_time_than_may_run() -> None:
+    pool = CheckPool(at_once=2, patient=20, turn=PATIENCE)
+    go, entered, lock = threading.Event(), threading.Semaphore(0), threading.Lock()
+    both, running, most = threading.Barrier(2, timeout=PATIENCE), [0], [0]
+
+    def wait() -> None:
+        with pool.waiting():
+            entered.release()
+            go.wait(PATIENCE)
+        with lock:
+            running[0] += 1
+            most[0] = max(most[0], running[0])
+        both.wait()  # ends only if two are inside at the same time
+        with lock:
+            running[0] -= 1
+        both.wait()
+
+    waiting = [pool.submit(wait) for _ in range(20)]
+    for _ in waiting:
+        assert entered.acquire(timeout=PATIENCE)
+    go.set()
+    for future in waiting:
+        future.result(PATIENCE)
+    assert most[0] == 2
+    assert pool.submit(int, "7").result(PATIENCE) == 7
+    pool.shutdown()
+
+
+def test_who_waited_goes_on_though_those_who_run_are_stuck() -> None:
+    pool = CheckPool(at_once=1, patient=1, turn=0.01)
+    go, free, entered = threading.Event(), threading.Event(), threading.Event()
+
+    def wait() -> None:
+        with pool.waiting():
+            entered.set()
+            go.wait(PATIENCE)
+        free.set()
+
+    waiting = pool.submit(wait)
+    assert entered.wait(PATIENCE)
+    stuck = pool.submit(free.wait, PATIENCE)
+    go.set()
+    assert stuck.result(PATIENCE)  # ends only after the other one
+    waiting.result(PATIENCE)
+    assert pool.submit(int, "7").result(PATIENCE) == 7
+    pool.shutdown()
+
+
 @pytest.mark.must(39, 42)
 def test_only_so_many_may_wait_and_the_next_one_is_told(pool: CheckPool) -> None:
     go = threading.Event()

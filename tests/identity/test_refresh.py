@@ -2,6 +2,8 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -172,6 +174,35 @@ def test_a_wait_ends_with_the_deadline_and_waiters_are_bounded(
     for waiter in waiters:
         waiter.join()
     assert a.waiting == 0
+
+
+@pytest.mark.must(38)
+def test_who_may_not_ask_needs_no_lock_and_who_waited_holds_none(
+    run: Run, web: Any, ring: Any
+) -> None:
+    a, url = source("a"), "https://a.example/keys"
+    web.documents[url] = ring.jwks("ec256")
+    free: list[bool] = []
+
+    def is_free() -> bool:
+        taken = a.ended.acquire(blocking=False)
+        if taken:
+            a.ended.release()
+        return taken
+
+    @contextmanager
+    def waiting() -> Iterator[bool]:
+        yield True
+        # as the pool does: here a thread may wait for its turn
+        free.extend(in_threads(1, is_free))
+
+    refresher, _ = run(a, waiting=waiting)
+    assert refresher.wait(lambda: a.attempts == 1, 30)
+    assert refresher.ask(a, 30)
+    assert free == [True]
+    with ThreadPoolExecutor(1) as other, a.ended:
+        assert other.submit(refresher.ask, a, 30).result(30)  # the cool-down is used up
+    assert free == [True]
 
 
 def test_nobody_waits_for_a_refresher_that_does_not_run(web: Any) -> None:
