@@ -56,9 +56,8 @@ def ask(port: int, requests: Sequence[bytes], rate: float) -> Seen:
                 due = started + sent / rate
             elif now > heard + _PATIENCE:
                 raise TimeoutError(f"no answer within {_PATIENCE:g} s")
-            for key, _ in selector.select(
-                max(0.0, due - now) if sent < len(requests) else _PATIENCE
-            ):
+            pause = max(0.0, due - now) if sent < len(requests) else _PATIENCE
+            for key, _ in selector.select(pause):
                 status = key.data.answer()
                 if status is not None:
                     heard = time.perf_counter()
@@ -77,8 +76,7 @@ def _opened(port: int, selector: selectors.BaseSelector) -> Connection:
 
 
 class Paced(AbstractContextManager["Paced"]):
-    """`ask` in a process of its own, for as long as there are *requests*; it is ended at the end
-    of the block if it has not ended by then."""
+    """`ask` in a process of its own, which has begun; it is gone after the block in any case."""
 
     def __init__(self, port: int, requests: Sequence[bytes], rate: float) -> None:
         command = [sys.executable, "-m", "bench.paced", str(port), str(rate)]
