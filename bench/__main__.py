@@ -31,7 +31,8 @@ def main() -> None:
         rows = [row for row in made if row is not None]
         measured = figures.interleaved(rows, options.rounds, options.requests)
         hung = stalled.measured(stand, options.rounds) if options.rows in stalled.NAME else []
-    figures.show(measured)
+    if rows:
+        figures.show(measured)
     if hung:
         stalled.show(hung)
     rest = None

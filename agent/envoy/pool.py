@@ -3,8 +3,8 @@
 Python runs one thread at a time, so threads that are merely ready to run add wake-ups and no speed:
 runs with 32 of them cost more CPU than with two (indicative: a noisy machine, not interleaved).
 A thread that waits for an identity provider or for Envoy's next word says so with `waiting`,
-and another takes its place. Those who waited go on one after the other, too: 150 that waited for
-the same answer would else take turns with the thread that decides hits.
+and another takes its place. When it goes on it needs a place again: 150 that waited for the same
+answer would else take turns with the thread that decides hits.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ class CheckPool(Executor):
         self._work: deque[_Work] = deque()
         self._parked: list[threading.Lock] = []
         self._returning: deque[threading.Lock] = deque()
+        self._work_next = True  # else somebody who has waited
         self._running = 0
         self._closed = False
         self._here = threading.local()
@@ -118,6 +119,7 @@ class CheckPool(Executor):
             return
         self._running += 1
         if self._returning:
+            self._work_next = True
             self._returning.popleft().release()
         elif self._parked:
             self._parked.pop().release()
@@ -130,7 +132,9 @@ class CheckPool(Executor):
         me.acquire()
         while True:
             with self._lock:
-                if self._work and not self._returning and self._running <= self._at_once:
+                mine = self._work_next or not self._returning
+                if self._work and mine and self._running <= self._at_once:
+                    self._work_next = False
                     work = self._work.popleft()
                 else:
                     self._running -= 1

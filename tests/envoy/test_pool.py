@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from agent.envoy.pool import _SPARE, CheckPool
+from demo.waiting import until
 
 PATIENCE = 10.0  # seconds after which a test gives up
 
@@ -86,6 +87,36 @@ def test_those_who_waited_go_on_no_more_at_a_time_than_may_run() -> None:
         future.result(PATIENCE)
     assert most[0] == 2
     assert pool.submit(int, "7").result(PATIENCE) == 7
+    pool.shutdown()
+
+
+def test_those_who_waited_and_new_work_take_turns() -> None:
+    pool = CheckPool(at_once=1, patient=20, turn=PATIENCE)
+    go, entered, order = threading.Event(), threading.Semaphore(0), list[str]()
+    begun, gather = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        with pool.waiting():
+            entered.release()
+            go.wait(PATIENCE)
+        order.append("waited")
+
+    def hold() -> None:
+        begun.set()
+        gather.wait(PATIENCE)
+
+    asked = [pool.submit(wait) for _ in range(20)]
+    for _ in asked:
+        assert entered.acquire(timeout=PATIENCE)
+    asked.append(pool.submit(hold))
+    assert begun.wait(PATIENCE)
+    asked += [pool.submit(order.append, "new") for _ in range(20)]
+    go.set()
+    until(lambda: len(pool._returning) == 20, "those who waited")
+    gather.set()
+    for future in asked:
+        future.result(PATIENCE)
+    assert order in (["waited", "new"] * 20, ["new", "waited"] * 20)
     pool.shutdown()
 
 
