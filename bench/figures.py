@@ -28,6 +28,10 @@ GOALS = {
     "gateway hit (internal token)": (45, None),
 }
 
+# What a Go server that does nothing took on the machine of the goals, µs at so many connections
+YARDSTICK = "no-op ext_authz (Go)"
+THERE = {16: 39, 1: 148}
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -119,21 +123,37 @@ def markdown(figures: Sequence[Figure]) -> str:
 def goals(figures: Sequence[Figure], others: Sequence[tuple[str, int, float, float]] = ()) -> str:
     """What was to be reached and what was, for a document: the median of the rounds.
 
-    *others* are goals for other things than CPU: name, connections, goal, reached; as multiples.
+    A machine's speed is in both, so each is also told as a multiple of what the Go server that does
+    nothing took beside it. *others* are goals for other things than CPU: name, connections, goal,
+    reached; as multiples.
     """
-    lines = ["| row | c | goal | reached | |", "|---|---|---|---|---|"]
+    lines = [
+        "| row | c | goal | reached | | goal, in Go's no-ops | reached, in Go's no-ops | |",
+        "|---" * 8 + "|",
+    ]
     for row, (sixteen, one) in GOALS.items():
         for connections, goal in ((16, sixteen), (1, one)):
-            group = [f.agent_cpu for f in figures if (f.row, f.connections) == (row, connections)]
-            if goal is None or not group:
+            reached = _median(figures, row, connections)
+            if goal is None or reached is None:
                 continue
-            reached = statistics.median(group)
-            word = "yes" if reached <= goal else "no"
-            lines.append(f"| {row} | {connections} | {goal} | {reached:.0f} | {word} |")
+            line = f"| {row} | {connections} | {goal} | {reached:.0f} | {_word(reached <= goal)} |"
+            here = _median(figures, YARDSTICK, connections)
+            wanted = goal / THERE[connections]
+            told = f"{reached / here:.2f} | {_word(reached / here <= wanted)}" if here else "- | "
+            lines.append(f"{line} {wanted:.2f} | {told} |")
     for row, connections, most, reached in others:
-        word = "yes" if reached <= most else "no"
-        lines.append(f"| {row} | {connections} | {most:g} times | {reached:.2f} | {word} |")
+        word = _word(reached <= most)
+        lines.append(f"| {row} | {connections} | {most:g} times | {reached:.2f} | {word} | | | |")
     return "\n".join(lines)
+
+
+def _median(figures: Sequence[Figure], row: str, connections: int) -> float | None:
+    group = [f.agent_cpu for f in figures if (f.row, f.connections) == (row, connections)]
+    return statistics.median(group) if group else None
+
+
+def _word(reached: bool) -> str:
+    return "yes" if reached else "no"
 
 
 def machine() -> str:

@@ -38,7 +38,7 @@ def load(p99: float) -> Load:
 def test_the_goal_is_about_the_medians(found: list[Round], ratio: float, word: str) -> None:
     assert stalled.ratio(found) == pytest.approx(ratio)
     row = figures.goals([], [stalled.goal(found)]).splitlines()[-1]
-    assert row.endswith(f"| 16 | 2 times | {ratio:.2f} | {word} |")
+    assert row.endswith(f"| 16 | 2 times | {ratio:.2f} | {word} | | | |")
 
 
 def test_minimum_and_median_of_both_are_shown() -> None:
