@@ -82,11 +82,12 @@ def test_a_stopped_process_is_overtaken_and_does_no_harm(make: Callable[..., Ben
     try:
         until(lambda: _stopped(stopped.pid), "it stands still")
         assert bench.run(times=3)[0] == 0
+        assert bench.relay.sent  # it was overtaken
     finally:
         os.kill(stopped.pid, signal.SIGCONT)
     assert stopped.end()[0] == 0
-    # What the other has just obtained may serve it, so it need not send three of its own.
-    assert 3 < len(bench.relay.sent) == len(set(bench.relay.sent)) <= 6
+    # What was obtained a moment ago may serve again, so there need not be three of each.
+    assert len(bench.relay.sent) == len(set(bench.relay.sent)) <= 6
     assert bench.run()[0] == 0  # and the grant lives
 
 
