@@ -93,8 +93,15 @@ class Fuzz:
         direction = attributes.context_extensions.get("direction", "")
         if direction not in ("inbound", "outbound"):
             return "a request without a direction was allowed" if verdict.allowed else ""
-        if not attributes.request.http.method:
+        http = attributes.request.http
+        if not http.method:
             return "a Check of no HTTP request was allowed" if verdict.allowed else ""
+        if (http.body or http.raw_body) and attributes.context_extensions.get("body") != "shown":
+            return "a body that nobody asked for was allowed" if verdict.allowed else ""
+        said = attributes.context_extensions
+        unlisted = said.get("unmatched") == "passthrough" and said.get("headers") != "listed"
+        if unlisted and ":path" not in http.headers:
+            return "a passthrough that hides headers was allowed" if verdict.allowed else ""
         if verdict.reason == "internal_error":
             return "a well-formed request ended in internal_error"
         if not verdict.allowed:
@@ -106,7 +113,7 @@ class Fuzz:
             return self._wrong_outbound(
                 attributes.context_extensions.get("destination", ""), verdict
             )
-        return self._wrong_inbound(attributes.request.http, verdict)
+        return self._wrong_inbound(http, verdict)
 
     def _wrong_inbound(self, http: object, verdict: Verdict) -> str:
         shown = verdict.headers

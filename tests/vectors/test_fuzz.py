@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Iterator
 
 import pytest
+from envoy.service.auth.v3.external_auth_pb2 import CheckRequest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -42,6 +43,20 @@ def test_no_chance_breaks_the_agent_nor_gets_past_it(court: Court, seed: int) ->
 def run(fuzz: Fuzz, requests: int) -> None:
     for _ in range(requests):
         fuzz.one()
+
+
+@pytest.mark.parametrize("change", ["body", "hidden headers"])
+def test_what_envoy_must_not_send_is_refused_and_no_alarm(court: Court, change: str) -> None:
+    asked = CheckRequest.FromString(question({}))
+    if change == "body":
+        asked.attributes.request.http.body = "x"
+    else:
+        asked.attributes.context_extensions.update(direction="outbound", unmatched="passthrough")
+        asked.attributes.request.http.headers.pop(":path", None)
+    request = asked.SerializeToString()
+    verdict = court.decide(request)
+    assert verdict.reason == "internal_error"
+    assert Fuzz(court, ONCE_THE_SAME)._wrong(request, verdict) == ""
 
 
 def everything_holds(*_: object) -> bool:
