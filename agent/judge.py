@@ -10,7 +10,7 @@ import logging
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 from agent.envoy import check, mistakes
 from agent.errors import Denial, Reason
@@ -29,6 +29,7 @@ from agent.telemetry.seldom import Seldom
 log = logging.getLogger("attache.decision")
 
 Clock = Callable[[], float]
+_Told = TypeVar("_Told", Handed, Shown)
 
 _NAMED = 1024  # callers whose part of the audit record is kept ready
 
@@ -104,41 +105,36 @@ class Judge:
 
     def hand_out(self, ask: Ask, seconds: float) -> Handed:
         """Decide on one question of the TokenService, as `decide` does on one of Envoy's."""
-        started, now = self._timer(), self._clock()
-        tokens = self.pipelines.tokens
-        try:
-            if seconds <= 0:
-                handed = Handed(_late(), _facts())
-            elif tokens is None:  # a reload has taken the section away
-                handed = Handed(not_offered(), _facts())
-            else:
-                handed = tokens.hand_out(ask, Moment(now, seconds))
-        except WouldBlock:
-            raise
-        except Exception:
-            log.exception("a decision failed; the request was denied. This is a bug: report it")
-            handed = Handed(_undecided(), _facts())
-        self._report_on(ask, Direction.OUTBOUND, handed.outcome, handed.facts, now, started)
-        return handed
+        return self._decided(ask, seconds, Direction.OUTBOUND, Tokens.hand_out, Handed)
 
     def validate(self, ask: Ask, seconds: float) -> Shown:
         """Verify the token in *ask*, which a program shows us."""
+        return self._decided(ask, seconds, Direction.INBOUND, Tokens.validate, Shown)
+
+    def _decided(
+        self,
+        ask: Ask,
+        seconds: float,
+        direction: Direction,
+        decide: Callable[[Tokens, Ask, Moment], _Told],
+        denied: Callable[[Denial, Facts], _Told],
+    ) -> _Told:
         started, now = self._timer(), self._clock()
         tokens = self.pipelines.tokens
         try:
             if seconds <= 0:
-                shown = Shown(_late(), _facts())
-            elif tokens is None:
-                shown = Shown(not_offered(), _facts())
+                told = denied(_late(), _facts())
+            elif tokens is None:  # a reload has taken the section away
+                told = denied(not_offered(), _facts())
             else:
-                shown = tokens.validate(ask, Moment(now, seconds))
+                told = decide(tokens, ask, Moment(now, seconds))
         except WouldBlock:
             raise
         except Exception:
             log.exception("a decision failed; the request was denied. This is a bug: report it")
-            shown = Shown(_undecided(), _facts())
-        self._report_on(ask, Direction.INBOUND, shown.outcome, shown.facts, now, started)
-        return shown
+            told = denied(_undecided(), _facts())
+        self._report_on(ask, direction, told.outcome, told.facts, now, started)
+        return told
 
     def _report_on(
         self,

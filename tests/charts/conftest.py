@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-helm = pytest.importorskip("helm_python")
+helm = pytest.importorskip("helm_python", reason="helm-python-sdk is not installed")
 CHARTS = Path(__file__).parents[2] / "charts"
 Manifest = dict[str, Any]
 

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
-from agent.config.attache import Attache
-from agent.config.destinations import OnBehalfOf
 from agent.config.document import MAX_BYTES
-from agent.config.fields import Address
-from agent.config.loading import ConfigInvalid, Finding, load, missing_files, parse
+from agent.config.loading import ConfigInvalid, Finding, parse
 
 EXAMPLE = Path(__file__).with_name("example.yaml")
 GOOD = EXAMPLE.read_text()
@@ -514,151 +510,3 @@ def test_a_key_cannot_forge_a_line_of_output() -> None:
     assert "\n" not in str(finding)
     assert str(finding).isprintable()
     str(finding).encode()
-
-
-# --- what is accepted
-
-
-def test_the_example_of_the_design_loads() -> None:
-    config = load(EXAMPLE)
-    assert config.workload.id == "shop/task-api"
-    assert config.listeners.inbound is not None
-    assert config.listeners.inbound.application == Address("127.0.0.1", 8000)
-    assert [issuer.name for issuer in config.issuers] == ["entra", "customers", "partner", "mesh"]
-    assert config.routes[1].require is not None
-    assert config.routes[1].require.any_role == ("Admin", "Editor")
-    assert config.destinations[0].credential.obo == OnBehalfOf(
-        identity="task-api", scopes=("api://notification/.default",)
-    )
-    assert config.destinations[2].upstream == Address("billing.shop", 80)
-    assert config.internal_tokens is not None
-    assert config.internal_tokens.lifetime == 300
-
-
-def example_with(old: str, new: str) -> Attache:
-    assert GOOD.count(old) == 1
-    return parse(GOOD.replace(old, new).encode(), FILE)
-
-
-BILLING = "credential: {internal: {audience: billing, scopes: [billing.read]}}"
-
-
-@pytest.mark.parametrize(
-    ("written", "kind"),
-    [
-        ("credential: none", "none"),
-        ("credential: {none: }", "none"),
-        ("credential: forward", "forward"),
-        ("credential: {forward: }", "forward"),
-        ("credential: {forward: {subject: either}}", "forward"),
-        ("credential: {internal: {audience: billing}, subject: app}", "internal"),
-    ],
-)
-def test_a_credential_may_be_written_shortly(written: str, kind: str) -> None:
-    assert example_with(BILLING, written).destinations[2].credential.kind == kind
-
-
-def test_subject_beside_a_kind_means_the_same_as_inside() -> None:
-    beside = example_with(BILLING, "credential: {internal: {audience: billing}, subject: app}")
-    inside = example_with(BILLING, "credential: {internal: {audience: billing, subject: app}}")
-    assert beside == inside
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"), [("90", 90), ("1.5", 1.5), ("250ms", 0.25), ("2m", 120), ("1h", 3600)]
-)
-def test_durations_are_seconds_or_have_a_unit(text: str, seconds: float) -> None:
-    config = example_with("  lifetime: 5m", f"  lifetime: {text}")
-    assert config.internal_tokens is not None
-    assert config.internal_tokens.lifetime == seconds
-
-
-def test_an_anchor_and_its_alias_say_the_same_thing_twice() -> None:
-    text = GOOD.replace("require: {scopes: [access_as_user]}", "require: {scopes: *access}")
-    text = text.replace(
-        "scopes: [access_as_user], anyRole", "scopes: &access [access_as_user], anyRole"
-    )
-    assert parse(text.encode(), FILE) == load(EXAMPLE)
-
-
-def test_a_byte_order_mark_of_utf_8_is_no_part_of_the_text() -> None:
-    assert parse(b"\xef\xbb\xbf" + GOOD.encode(), FILE) == load(EXAMPLE)
-
-
-def test_upper_case_tenants_are_compared_as_entra_writes_them() -> None:
-    config = example_with("22222222-bbbb", "22222222-BBBB")
-    assert config.issuers[0].entra is not None
-    assert config.issuers[0].entra.tenants[1] == "22222222-bbbb-4222-8222-222222222222"
-
-
-# --- the file itself
-
-
-def test_a_missing_file_is_a_finding(tmp_path: Path) -> None:
-    with pytest.raises(ConfigInvalid, match=r"gone\.yaml: the file does not exist\. Remedy: check"):
-        load(tmp_path / "gone.yaml")
-
-
-def test_a_folder_is_a_finding(tmp_path: Path) -> None:
-    with pytest.raises(ConfigInvalid, match="this is a folder"):
-        load(tmp_path)
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
-def test_an_unreadable_file_is_a_finding(tmp_path: Path) -> None:
-    file = tmp_path / "attache.yaml"
-    file.write_text(GOOD)
-    file.chmod(0)
-    with pytest.raises(ConfigInvalid, match="not readable"):
-        load(file)
-
-
-def test_a_path_that_cannot_be_a_path_is_a_finding() -> None:
-    with pytest.raises(ConfigInvalid, match="cannot be read"):
-        load("a\x00b")
-
-
-def test_a_file_is_not_read_beyond_its_bound(tmp_path: Path) -> None:
-    file = tmp_path / "attache.yaml"
-    with file.open("wb") as handle:
-        handle.truncate(1 << 33)  # sparse: reading it whole would fill the memory
-    with pytest.raises(ConfigInvalid, match="larger than 1 MiB"):
-        load(file)
-
-
-# --- files that the configuration names
-
-
-def test_files_that_do_not_exist_are_named_with_their_lines() -> None:
-    found = missing_files(load(EXAMPLE), EXAMPLE)
-    assert {finding.path for finding in found} == {
-        "issuers[3].internal.jwks.file",
-        "identities[0].entra.secretFile",
-        "identities[1].oauth.secretFile",
-        "internalTokens.keys",
-    }
-    lines = GOOD.split("\n")
-    for finding in found:
-        assert finding.path.rpartition(".")[2] in lines[finding.line - 1]
-        assert "does not exist" in finding.reason
-    assert str(missing_files(load(EXAMPLE))[0]).startswith("issuers[3].internal.jwks.file: '/trust")
-
-
-def test_files_that_exist_are_no_findings_but_empty_ones_and_folders_are(tmp_path: Path) -> None:
-    for name in ("jwks.json", "client-secret", "keycloak"):
-        (tmp_path / name).write_text("content")
-    (tmp_path / "signing").mkdir()
-    (tmp_path / "signing" / "a.pem").write_text("content")
-    text = GOOD.replace("/trust/", f"{tmp_path}/").replace("/secrets/", f"{tmp_path}/")
-    config = parse(text.encode(), FILE)
-    assert missing_files(config) == []
-
-    (tmp_path / "client-secret").write_text("")
-    (tmp_path / "keycloak").unlink()
-    (tmp_path / "keycloak").mkdir()
-    (tmp_path / "signing" / "a.pem").unlink()
-    assert [(finding.path, finding.reason.split("' ")[1]) for finding in missing_files(config)] == [
-        ("identities[0].entra.secretFile", "is empty"),
-        ("identities[1].oauth.secretFile", "is a folder"),
-        ("internalTokens.keys", "is empty"),
-    ]

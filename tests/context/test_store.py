@@ -11,6 +11,7 @@ import pytest
 from agent.context.caller import Caller
 from agent.context.store import LINGER, ContextStore, same_principal
 from agent.identity.principal import IssuerKind, Kind, Verified
+from demo.waiting import until
 
 NOW = 1000.0
 MakeCaller = Callable[..., Caller]
@@ -310,20 +311,41 @@ def test_a_caller_is_found_at_once_and_also_when_many_came_after(caller: MakeCal
     assert len(other) == 100
 
 
+class Watched:
+    """A lock that knows how many wanted it."""
+
+    def __init__(self) -> None:
+        self.wanted = 0
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        self.wanted += 1
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
 @pytest.mark.must(29)
-def test_threads_that_look_for_callers_of_others_find_them_all(caller: MakeCaller) -> None:
-    """Whoever files takes a caller off the list only once it is found under its ids."""
-    store = ContextStore(100_000)
-    came = [caller("anna", number) for number in range(4000)]
-    missed: list[Caller] = []
+def test_who_is_being_filed_by_another_thread_is_waited_for(
+    caller: MakeCaller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, one = ContextStore(100), caller("anna", 1)
+    begun, may_go_on, found = threading.Event(), threading.Event(), []
+    file_one = store._file_one
 
-    def look(some: list[Caller]) -> None:
-        for one in some:
-            store.remember(one)
-            if store.by_handle(one.handle, NOW) is not one:
-                missed.append(one)
+    def slowly(it: Caller) -> None:
+        begun.set()
+        may_go_on.wait(10)
+        file_one(it)
 
-    with ThreadPoolExecutor(4) as threads:
-        list(threads.map(look, [came[at::4] for at in range(4)]))
-    assert missed == []
-    assert len(store) == 4000
+    monkeypatch.setattr(store, "_file_one", slowly)
+    monkeypatch.setattr(store, "_lock", lock := Watched())
+    store.remember(one)
+    with ThreadPoolExecutor(2) as threads:
+        threads.submit(len, store)  # files
+        assert begun.wait(10)
+        threads.submit(lambda: found.append(store.by_handle(one.handle, NOW)))
+        until(lambda: lock.wanted == 2 or found, "who looks has looked, or waits")
+        may_go_on.set()
+    assert found == [one]

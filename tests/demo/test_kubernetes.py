@@ -6,7 +6,7 @@ import pytest
 
 from demo.kubernetes import ON_CLUSTER, values
 
-helm = pytest.importorskip("helm_python")
+helm = pytest.importorskip("helm_python", reason="helm-python-sdk is not installed")
 
 
 @pytest.mark.parametrize("redirect", [False, True])

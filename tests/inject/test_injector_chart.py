@@ -17,7 +17,7 @@ from agent.inject.injector import PATHS
 from agent.inject.keeper import service_names
 from agent.inject.settings import Settings, parse_settings
 
-helm = pytest.importorskip("helm_python")
+helm = pytest.importorskip("helm_python", reason="helm-python-sdk is not installed")
 
 INJECTOR = Path(__file__).parents[2] / "charts" / "attache-injector"
 Tree = dict[str, Any]

@@ -11,7 +11,6 @@ import contextlib
 import socket
 import tempfile
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -63,10 +62,12 @@ def _copy(source: socket.socket, sink: socket.socket, kept: bytearray) -> None:
 
 
 @contextmanager
-def tapped(transport: Transport, folder: Path, slow: threading.Event) -> Iterator[tuple[Tap, int]]:
+def tapped(
+    transport: Transport, folder: Path, asked: threading.Event, slow: threading.Event
+) -> Iterator[tuple[Tap, int]]:
     """A tap before our server of this *transport*, and the port of an Envoy that asks through it.
 
-    A request whose path has `slow` in it is answered when *slow* is set.
+    A request whose path has `slow` in it sets *asked*, and is answered when *slow* is set.
     """
     with ExitStack() as stack:
         pool = CheckPool(4, 8)
@@ -75,6 +76,7 @@ def tapped(transport: Transport, folder: Path, slow: threading.Event) -> Iterato
         def decide(message: bytes, _seconds: float) -> bytes:
             if b"/slow" in message:
                 with pool.waiting():
+                    asked.set()
                     slow.wait(PATIENCE)
             return ALLOW
 
@@ -94,13 +96,15 @@ def tapped(transport: Transport, folder: Path, slow: threading.Event) -> Iterato
         yield tap, port
 
 
-def ask(port: int, path: str = "/api", *headers: str, leave: bool = False) -> bytes:
-    """One request; where *leave* is set, the client goes away before it is answered."""
+def ask(
+    port: int, path: str = "/api", *headers: str, leave: threading.Event | None = None
+) -> bytes:
+    """One request; the client goes away as soon as *leave* is set, before it is answered."""
     lines = (f"GET {path} HTTP/1.1", "host: a.test", "connection: close", *headers)
     with socket.create_connection(("127.0.0.1", port), PATIENCE) as connection:
         connection.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
         if leave:
-            time.sleep(0.2)  # Envoy has asked by then
+            assert leave.wait(PATIENCE), "Envoy has not asked"
             return b""
         answer = b""
         while data := connection.recv(65_536):
@@ -110,8 +114,8 @@ def ask(port: int, path: str = "/api", *headers: str, leave: bool = False) -> by
 
 def record(transport: Transport, folder: Path) -> list[bytes]:
     """What Envoy says for requests that are small and large, alike and not, and one cancelled."""
-    slow = threading.Event()
-    with tapped(transport, folder, slow) as (tap, port):
+    asked, slow = threading.Event(), threading.Event()
+    with tapped(transport, folder, asked, slow) as (tap, port):
         for n in range(6):
             assert b" 200 " in ask(port, f"/api/{n}", f"x-team: {'blue' if n % 2 else 'red'}")
         trace = "traceparent: 00-{:032x}-00000000000000{:02x}-01"
@@ -119,7 +123,7 @@ def record(transport: Transport, folder: Path) -> list[bytes]:
             assert b" 200 " in ask(port, "/traced", trace.format(n, n))
         for size in (1_000, 15_000, 40_000):
             assert b" 200 " in ask(port, "/large", f"x-large: {'y' * size}")
-        ask(port, "/slow", leave=True)
+        ask(port, "/slow", leave=asked)
         many = [threading.Thread(target=ask, args=(port, f"/many/{n}")) for n in range(12)]
         for one in many:
             one.start()
