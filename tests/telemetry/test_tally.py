@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Histogram
 
-from agent.telemetry.tally import Decisions
+from agent.telemetry.tally import Decisions, Words
 
 BOUNDS = (0.0001, 0.001, 0.5, 5)
 LABELS = ("inbound", "allow", "", "/api/**")
@@ -56,3 +56,35 @@ def test_threads_lose_nothing() -> None:
     assert (
         registry.get_sample_value("attache_decision_seconds_sum", {"direction": "inbound"}) == 5000
     )
+
+
+def test_words_are_counted_by_all_threads() -> None:
+    registry = CollectorRegistry()
+    words = Words("attache_link_total", "x", "outcome")
+    registry.register(words)
+
+    def count() -> None:
+        for _ in range(5000):
+            words.add("resolved")
+        words.add("none")
+
+    threads = [threading.Thread(target=count) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    found = [
+        registry.get_sample_value("attache_link_total", {"outcome": word})
+        for word in ("resolved", "none")
+    ]
+    assert found == [20_000, 4]
+
+
+@pytest.mark.must(42)
+def test_what_nobody_ever_reads_is_held_in_few_notes() -> None:
+    tally, words = Decisions(BOUNDS, 10), Words("x", "x", "x")
+    for _ in range(10_000):
+        tally.add(LABELS, 0.1)
+        words.add("resolved")
+    assert len(tally._notes) < 100
+    assert len(words._notes) < 100
